@@ -1,0 +1,120 @@
+"""Frozen records that the rooms of the house hand to each other. No behaviour, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+Rebuild: TypeAlias = Literal["constructor", "structure", "none"]
+"""Which description of an architecture was proven; ``none``: a model instance is needed."""
+
+Mode: TypeAlias = Literal["min", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """One checkpoint as the catalog and MLflow know it, without its bytes.
+
+    Attributes:
+        id: MLflow's logged-model id, for example ``m-0f3c…``.
+        run_id: The MLflow run it was logged to.
+        experiment_id: The run's experiment.
+        experiment: That experiment's name.
+        name: The logged model's name, for example ``epoch-6``.
+        epoch: Epoch given when logging, or None.
+        step: Step given when logging, or None.
+        metrics: Metrics logged with this checkpoint; a NaN is kept as NaN.
+        params: The model's constructor arguments, as text.
+        tags: Tags given when logging.
+        model_class: ``module:qualname`` of the model's class.
+        model_text: The model as a constructor call, for people: ``Net(hidden=384)``.
+        rebuild: Which description of its architecture was proven.
+        size: Bytes of all its files.
+        created_at: Milliseconds since 1970-01-01 UTC.
+        artifact_uri: Where its files are.
+        manifest_digest: BLAKE3 (hex) of ``checkpoint.json``.
+    """
+
+    id: str
+    run_id: str
+    experiment_id: str
+    experiment: str
+    name: str
+    epoch: int | None
+    step: int | None
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    model_class: str
+    model_text: str
+    rebuild: Rebuild
+    size: int
+    created_at: int
+    artifact_uri: str
+    manifest_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that stood in the way of a description.
+
+    Attributes:
+        path: The attribute path in the model, for example ``encoder.layers.0.act``.
+        message: What is there, and what to do about it.
+    """
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """One tensor of a checkpoint, as the manifest describes it.
+
+    Attributes:
+        dtype: torch's name without the prefix, for example ``float32``.
+        shape: Its shape.
+        digest: BLAKE3 (hex) of its bytes, C order, little endian.
+        file: The file of the checkpoint directory that holds it.
+        same_as: The name of the earlier tensor that this one is (tied weights), or None.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    digest: str
+    file: str
+    same_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a checkpoint: its size in bytes and BLAKE3 digest (hex)."""
+
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What is known about how to rebuild a model, as plain JSON.
+
+    Attributes:
+        rebuild: The description that was proven when the checkpoint was logged.
+        model_class: ``module:qualname`` of the model's class.
+        model_text: The model as a constructor call, for people.
+        params: The constructor's arguments by name, as text.
+        constructor: The constructor description, or None if there is none.
+        structure: The module tree; leaves that can't be stored are marked opaque.
+        problems: What stood in the way of the descriptions that were not chosen.
+    """
+
+    rebuild: Rebuild
+    model_class: str
+    model_text: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    constructor: Json = None
+    structure: Json = None
+    problems: tuple[Problem, ...] = ()
