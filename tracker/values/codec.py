@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
@@ -19,9 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tracker.errors import FormatError, UnstorableError
+from tracker.errors import FormatError, TrackerError, UnstorableError
 from tracker.types import Json
-from tracker.values.leaves import FLOAT, LEAF_BY_TAG, LEAF_BY_TYPE, NUMPY_DTYPE, NUMPY_SCALAR
+from tracker.values.leaves import (
+    FLOAT,
+    LEAF_BY_TAG,
+    LEAF_BY_TYPE,
+    NUMPY_DTYPE,
+    NUMPY_SCALAR,
+    Leaf,
+)
 
 MAX_DEPTH = 100
 """Deepest nesting of containers, both ways: more is refused, not recursed into."""
@@ -30,6 +38,18 @@ StoreTensor: TypeAlias = Callable[[Tensor, str], Json]
 FetchTensor: TypeAlias = Callable[[Json, str], Tensor]
 EncodeSpecial: TypeAlias = Callable[[object, str], Json]
 DecodeSpecial: TypeAlias = Callable[[str, Json, str], Any]
+
+_MALFORMED = (
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    re.error,
+)
+"""What the constructors of values raise when the JSON is not what `encode` writes."""
 
 _SEQUENCES: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 _MAPPINGS: dict[type, str] = {OrderedDict: "$ordered", Counter: "$counter"}
@@ -106,7 +126,7 @@ class _Encoder:
             return value if math.isfinite(value) else {FLOAT.tag: repr(value)}  # type: ignore
         leaf = LEAF_BY_TYPE.get(kind)
         if leaf is not None:
-            return {leaf.tag: leaf.write(value)}
+            return {leaf.tag: _written(leaf, value, path)}
         if isinstance(value, Tensor):
             return {"$tensor": self._tensor(value, path)}
         if isinstance(value, np.generic | np.ndarray | np.dtype):
@@ -114,20 +134,20 @@ class _Encoder:
         return self._encode_container(value, path)
 
     def _encode_numpy(self, value: Any, path: str) -> Json:
-        dtype = value if isinstance(value, np.dtype) else value.dtype
+        if isinstance(value, np.dtype):
+            return {NUMPY_DTYPE.tag: _written(NUMPY_DTYPE, value, path)}
+        dtype = value.dtype
         if dtype.hasobject or dtype.fields is not None:
             raise UnstorableError(
-                path, f"is a NumPy value of dtype {dtype}, which holds Python objects or fields; "
-                "keep numbers, or one array a field."
+                path,
+                f"is a NumPy value of dtype {dtype}, which holds Python objects or fields; "
+                "keep numbers, or one array a field.",
             )
-        if isinstance(value, np.dtype):
-            return {NUMPY_DTYPE.tag: NUMPY_DTYPE.write(value)}
         if isinstance(value, np.generic):
-            return {NUMPY_SCALAR.tag: NUMPY_SCALAR.write(value)}
+            return {NUMPY_SCALAR.tag: _written(NUMPY_SCALAR, value, path)}
         if dtype.kind not in "biufc" or type(value) is not np.ndarray:
             return self._special(value, path)
-        native = np.ascontiguousarray(value, dtype=dtype.newbyteorder("=")).reshape(value.shape)
-        return {"$ndarray": self._tensor(torch.from_numpy(native.copy()), path)}
+        return {"$ndarray": self._tensor(_as_tensor(value, path), path)}
 
     def _encode_container(self, value: Any, path: str) -> Json:
         if id(value) in self._inside:
@@ -180,6 +200,24 @@ class _Encoder:
         return {"$dict": self._pairs(mapping, path)}
 
 
+def _written(leaf: Leaf, value: object, path: str) -> Json:
+    try:
+        return leaf.write(value)
+    except ValueError as error:
+        raise UnstorableError(path, f"{error}.") from error
+
+
+def _as_tensor(array: np.ndarray[Any, Any], path: str) -> Tensor:
+    """Return a copy of the array in this machine's byte order."""
+    native = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    try:
+        return torch.from_numpy(native)
+    except TypeError as error:
+        raise UnstorableError(
+            path, f"is a NumPy array of dtype {array.dtype}, which torch has no tensors of."
+        ) from error
+
+
 def decode(
     data: Json,
     path: str,
@@ -222,7 +260,9 @@ class _Decoder:
             raise FormatError(f"{path}: a typed value must have one key, not {len(data)}.")
         try:
             return self._decode_tagged(tag, data[tag], path, depth)
-        except (TypeError, ValueError, KeyError, IndexError, ArithmeticError, RuntimeError) as bad:
+        except TrackerError:
+            raise
+        except _MALFORMED as bad:
             raise FormatError(f"{path}: {tag} can't be read: {bad}") from bad
 
     def _decode_tagged(self, tag: str, payload: Any, path: str, depth: int) -> Any:

@@ -35,7 +35,8 @@ def _torch_constant(kind: type) -> Callable[[Any], Any]:
     """Return a reader that accepts only ``torch.<name>`` of the given kind."""
 
     def read(name: Any) -> Any:
-        value = getattr(torch, name, None) if isinstance(name, str) else None
+        # Not getattr: torch imports some of its submodules when they are first asked for.
+        value = vars(torch).get(name) if isinstance(name, str) else None
         if not isinstance(value, kind):
             raise ValueError(f"torch has no {kind.__name__} {name!r}")
         return value
@@ -58,15 +59,25 @@ def _numpy_dtype(text: Any) -> np.dtype[Any]:
     return dtype
 
 
+def _write_numpy_dtype(value: np.dtype[Any]) -> Json:
+    if value.hasobject or value.fields or value.subdtype or np.dtype(value.str) != value:
+        raise ValueError(f"is the NumPy dtype {value}, which its name does not fully describe")
+    return str(value.str)
+
+
 def _write_numpy_scalar(value: np.generic) -> Json:
     dtype = value.dtype.newbyteorder("<")
     return [dtype.str, base64.b64encode(value.astype(dtype).tobytes()).decode()]
 
 
 def _read_numpy_scalar(payload: Any) -> np.generic:
-    dtype, data = payload
-    scalar: np.generic = np.frombuffer(base64.b64decode(data), dtype=_numpy_dtype(dtype))[0]
-    return scalar
+    name, data = payload
+    dtype, content = _numpy_dtype(name), _bytes(data)
+    if len(content) != dtype.itemsize:
+        raise ValueError(f"{len(content)} bytes are not one {dtype}")
+    if not content:
+        return dtype.type()  # type: ignore[no-any-return]
+    return np.frombuffer(content, dtype=dtype)[0]  # type: ignore[no-any-return]
 
 
 def _write_path(value: pathlib.PurePath) -> Json:
@@ -77,6 +88,34 @@ def _bytes(data: Any) -> bytes:
     return base64.b64decode(data, validate=True)
 
 
+def _write_datetime(value: datetime.datetime) -> Json:
+    if value.fold or type(value.tzinfo) not in (type(None), datetime.timezone):
+        raise ValueError(
+            f"is a datetime of the time zone {value.tzinfo!r}, of which ISO 8601 keeps only the "
+            "offset; keep it as UTC (value.astimezone(datetime.timezone.utc))"
+        )
+    return value.isoformat()
+
+
+def _read_fraction(text: Any) -> fractions.Fraction:
+    # Not Fraction(text): that also takes "1e999999999" and computes it.
+    numerator, _, denominator = text.partition("/")
+    return fractions.Fraction(int(numerator), int(denominator or 1))
+
+
+def _write_regex(value: re.Pattern[Any]) -> Json:
+    if isinstance(value.pattern, bytes):
+        return [value.pattern.decode("latin-1"), value.flags, "bytes"]
+    return [value.pattern, value.flags]
+
+
+def _read_regex(payload: Any) -> re.Pattern[Any]:
+    pattern, flags, *is_bytes = payload
+    if flags & re.DEBUG:
+        raise ValueError("re.DEBUG would print")
+    return re.compile(pattern.encode("latin-1") if is_bytes else pattern, flags)
+
+
 LEAVES: tuple[Leaf, ...] = (
     Leaf(bytes, "$bytes", lambda v: base64.b64encode(v).decode(), _bytes),
     Leaf(
@@ -85,22 +124,29 @@ LEAVES: tuple[Leaf, ...] = (
         lambda v: base64.b64encode(v).decode(),
         lambda data: bytearray(_bytes(data)),
     ),
-    Leaf(complex, "$complex", lambda v: [repr(v.real), repr(v.imag)],
-         lambda pair: complex(float(pair[0]), float(pair[1]))),
+    Leaf(
+        complex,
+        "$complex",
+        lambda v: [repr(v.real), repr(v.imag)],
+        lambda pair: complex(float(pair[0]), float(pair[1])),
+    ),
     Leaf(type(...), "$ellipsis", lambda v: True, lambda _: ...),
     Leaf(range, "$range", lambda v: [v.start, v.stop, v.step], lambda p: range(*p)),
     Leaf(pathlib.PosixPath, "$path", _write_path, pathlib.Path),
     Leaf(pathlib.WindowsPath, "$path", _write_path, pathlib.Path),
     Leaf(pathlib.PurePosixPath, "$purepath", _write_path, pathlib.PurePosixPath),
-    Leaf(datetime.datetime, "$datetime", datetime.datetime.isoformat,
-         datetime.datetime.fromisoformat),
+    Leaf(datetime.datetime, "$datetime", _write_datetime, datetime.datetime.fromisoformat),
     Leaf(datetime.date, "$date", datetime.date.isoformat, datetime.date.fromisoformat),
-    Leaf(datetime.timedelta, "$timedelta", lambda v: [v.days, v.seconds, v.microseconds],
-         lambda p: datetime.timedelta(*p)),
+    Leaf(
+        datetime.timedelta,
+        "$timedelta",
+        lambda v: [v.days, v.seconds, v.microseconds],
+        lambda p: datetime.timedelta(*p),
+    ),
     Leaf(decimal.Decimal, "$decimal", str, decimal.Decimal),
-    Leaf(fractions.Fraction, "$fraction", str, fractions.Fraction),
+    Leaf(fractions.Fraction, "$fraction", str, _read_fraction),
     Leaf(uuid.UUID, "$uuid", str, uuid.UUID),
-    Leaf(re.Pattern, "$regex", lambda v: [v.pattern, v.flags], lambda p: re.compile(*p)),
+    Leaf(re.Pattern, "$regex", _write_regex, _read_regex),
     Leaf(torch.dtype, "$dtype", _after_dot, _torch_constant(torch.dtype)),
     Leaf(torch.memory_format, "$memory_format", _after_dot, _torch_constant(torch.memory_format)),
     Leaf(torch.layout, "$layout", _after_dot, _torch_constant(torch.layout)),
@@ -112,7 +158,7 @@ FLOAT = Leaf(float, "$float", repr, _float)
 """Only for nan and the infinities, which JSON has no words for."""
 
 NUMPY_SCALAR = Leaf(np.generic, "$numpy", _write_numpy_scalar, _read_numpy_scalar)
-NUMPY_DTYPE = Leaf(np.dtype, "$numpy_dtype", lambda v: v.str, _numpy_dtype)
+NUMPY_DTYPE = Leaf(np.dtype, "$numpy_dtype", _write_numpy_dtype, _numpy_dtype)
 
 LEAF_BY_TYPE: dict[type, Leaf] = {leaf.type: leaf for leaf in LEAVES}
 LEAF_BY_TAG: dict[str, Leaf] = {

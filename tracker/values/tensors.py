@@ -11,13 +11,17 @@ from tracker.errors import UnstorableError
 class TensorTable:
     """Collects tensors under names; the same tensor object gets the same name again.
 
+    Args:
+        check: Refuse tensors that can't be stored. False for a model on the meta device.
+
     Example:
         >>> table = TensorTable()
         >>> table.add(torch.zeros(2), "optimizer.state.0.exp_avg")
         'optimizer.state.0.exp_avg'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, check: bool = True) -> None:
+        self._check = check
         self.tensors: dict[str, Tensor] = {}
         self._names: dict[int, str] = {}
 
@@ -30,7 +34,8 @@ class TensorTable:
         known = self._names.get(id(tensor))
         if known is not None:
             return known
-        check_storable(tensor, path)
+        if self._check:
+            check_storable(tensor, path)
         name, count = path, 1
         while name in self.tensors:
             count += 1

@@ -1,0 +1,122 @@
+"""The constructor call of a model as people read it, and its arguments as text."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tracker.architecture.inspection import Kept
+from tracker.architecture.keeping import Held, KeptPartial, Lost
+from tracker.architecture.observe import Call, observed_call
+
+_MAX_SHOWN_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A constructor call for people: as text, and its arguments by name."""
+
+    call: str
+    params: dict[str, str] = field(default_factory=dict)
+
+
+def call_text(model: object) -> Text:
+    """Return the observed call as people would write it, with the arguments' names.
+
+    The call shows what was passed; the parameters include the defaults, so that a search for
+    ``params.depth = '7'`` finds models that were built with the default too.
+    """
+    call = observed_call(model)
+    name = type(model).__qualname__
+    if call is None:
+        return Text(name)
+    bound = _bind(call)
+    if bound is None:
+        named = {f"arg{i}": value for i, value in enumerate(call.args)} | call.kwargs
+        return Text(f"{name}({_joined(call.args, call.kwargs)})", _params(named))
+    # With *args the ones before can't be named in a call.
+    starred = any(p.kind is p.VAR_POSITIONAL and bound.arguments.get(n)
+                  for n, p in bound.signature.parameters.items())
+    shown = _joined(bound.args, bound.kwargs) if starred else _joined((), _flat(bound))
+    bound.apply_defaults()
+    return Text(f"{name}({shown})", _params(_flat(bound)))
+
+
+def _bind(call: Call) -> inspect.BoundArguments | None:
+    try:
+        return inspect.signature(call.cls).bind(*call.args, **call.kwargs)
+    except (TypeError, ValueError):
+        return None
+
+
+def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """Return the arguments by name; those of ``**kwargs`` under their own."""
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        elif kind is not inspect.Parameter.VAR_POSITIONAL or value:
+            named[name] = value
+    return named
+
+
+def _params(named: dict[str, Any]) -> dict[str, str]:
+    return {k: v if isinstance(v, str) else _show(v) for k, v in named.items()}
+
+
+def _joined(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
+    parts = [_shorten(_show(value)) for value in args]
+    parts += [f"{key}={_shorten(_show(value))}" for key, value in kwargs.items()]
+    return ", ".join(parts)
+
+
+def _show(value: Any, depth: int = 0) -> str:
+    if depth > _MAX_SHOWN_DEPTH:
+        return "…"
+    if isinstance(value, Held):
+        return _show_held(value.target())
+    if isinstance(value, np.ndarray):
+        return f"array{list(value.shape)}"
+    if isinstance(value, KeptPartial):
+        parts = [_show(value.func), *map(_show, value.args)]
+        parts += [f"{name}={_show(item)}" for name, item in value.keywords.items()]
+        return f"partial({', '.join(parts)})"
+    if isinstance(value, Kept):
+        inside = ", ".join(f"{k}={_show(v, depth + 1)}" for k, v in value.attributes.items())
+        return f"{value.cls.__qualname__}({inside})"
+    if isinstance(value, Lost):
+        return f"{value.cls.__qualname__}(…)"
+    if isinstance(value, (type, types.BuiltinFunctionType)):
+        return value.__qualname__
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(_show(item, depth + 1) for item in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {_show(v, depth + 1)}" for k, v in value.items()) + "}"
+    return repr(value)
+
+
+def _show_held(target: Any) -> str:
+    if target is None:
+        return "…"
+    if isinstance(target, np.ndarray):
+        return f"array{list(target.shape)}"
+    if hasattr(target, "shape"):
+        return f"tensor{list(target.shape)}"
+    inner = call_text(target).call if observed_call(target) else None
+    return inner or str(getattr(target, "__qualname__", type(target).__qualname__))
+
+
+def _name(value: Any) -> str:
+    # A builtin's qualname names a class of torch's insides: _VariableFunctionsClass.relu.
+    attribute = "__name__" if inspect.isbuiltin(value) else "__qualname__"
+    return str(getattr(value, attribute, type(value).__qualname__))
+
+
+def _shorten(text: str, width: int = 200) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

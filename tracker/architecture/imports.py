@@ -1,0 +1,215 @@
+"""Finds the class or function that a reference means, importing as little as possible.
+
+The order: what the caller gave, what is imported already, what is importable by its module's name,
+for a class of a script the definitions in that file, and last the checkpoint's archived source,
+which runs only with ``trust="source"`` or where the very same file still lies on this machine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from tracker.architecture import references
+from tracker.architecture.isolated import SourceFile, run_isolated
+from tracker.architecture.scripts import may_define
+from tracker.architecture.trust import Trust, check_module_name, refuse
+from tracker.errors import ClassNotFoundError, FormatError
+from tracker.types import Json
+
+GIVEN = "given by the caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """Where one loading call finds classes.
+
+    Attributes:
+        trust: What the caller allows.
+        classes: Classes given by the caller, by qualname or full reference.
+        source: The checkpoint's archived source, by module name.
+        local: Whether the checkpoint comes from a store on this machine, so that source which
+            still lies where it was, unchanged, is the user's own.
+        wanted: For each module, the top-level names that the model needs of it.
+        found: How each module was found, filled while loading: for `explain`.
+    """
+
+    trust: Trust = field(default_factory=Trust)
+    classes: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, SourceFile] = field(default_factory=dict)
+    local: bool = False
+    wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    found: dict[str, str] = field(default_factory=dict)
+
+    def module_class(self, name: Json, path: str) -> type[nn.Module]:
+        """Return the ``nn.Module`` subclass that a reference means.
+
+        Raises:
+            UntrustedCheckpointError: It is something else, or of a module that is refused.
+            ClassNotFoundError: It is not there; says where it was looked for.
+        """
+        if not isinstance(name, str):
+            raise FormatError(f"{path}: {name!r} is not a class reference 'module:qualname'.")
+        found = self.find(name, path)
+        if not isinstance(found, type) or not issubclass(found, nn.Module):
+            refuse(path, name, "it is not a torch.nn.Module")
+        if self.found[name] != GIVEN:
+            check_module_name(own_reference(found, name), path, self.trust)
+        return found
+
+    def extended(self, classes: Iterable[type]) -> Imports:
+        """Return the same with the packages of the model's own classes trusted."""
+        modules = [references.public_module_name(cls.__module__) for cls in classes]
+        return replace(self, trust=self.trust.extended(modules))
+
+    def find(self, reference: str, path: str) -> Any:
+        """Return the object that ``module:qualname`` means.
+
+        Args:
+            reference: The reference, as `references.reference` wrote it.
+            path: Its place in the manifest, for errors.
+
+        Raises:
+            UntrustedCheckpointError: The module is none that a model's class can come from.
+            ClassNotFoundError: It is not there; says where it was looked for.
+        """
+        module_name, _, qualname = reference.partition(":")
+        if reference.count(":") != 1 or not module_name or not qualname:
+            raise FormatError(f"{path}: {reference!r} is not a reference 'module:qualname'.")
+        for key in (reference, qualname):
+            if key in self.classes:
+                self.found[reference] = GIVEN
+                return self.classes[key]
+        check_module_name(reference, path, self.trust)
+        for where, module in self._places(module_name, qualname, reference, path):
+            try:
+                thing = references.walk(module, qualname)
+            except AttributeError:
+                continue
+            self.found[reference] = where
+            return thing
+        raise ClassNotFoundError(self._advice(module_name, qualname))
+
+    def _places(
+        self, name: str, qualname: str, reference: str, path: str
+    ) -> Iterator[tuple[str, ModuleType]]:
+        loaded = references.loaded_module(name)
+        if loaded is not None:
+            yield "already imported", loaded
+        archived = self.source.get(name)
+        if archived is not None and archived.script:
+            file = _find_script(name)
+            if file is not None:
+                current = SourceFile(name, file.read_bytes(), str(file), True, False)
+                yield f"definitions in the script {file}", self._run(name, {name: current})
+        elif loaded is None and name.isascii():
+            module = _import_installed(name, qualname, reference, path, archived is None)
+            if module is not None:
+                yield f"imported from {getattr(module, '__file__', name)}", module
+        if archived is not None and (self.trust.source or self._is_ours()):
+            yield "the checkpoint's archived source", self._run(name, self.source)
+
+    def _run(self, name: str, source: Mapping[str, SourceFile]) -> ModuleType:
+        try:
+            return run_isolated(name, source, self.wanted)
+        except Exception as error:
+            raise ClassNotFoundError(
+                f"Running the definitions of {name!r} failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def _is_ours(self) -> bool:
+        return self.local and all(_is_unchanged(file) for file in self.source.values())
+
+    def _advice(self, module: str, qualname: str) -> str:
+        text = f"The class {qualname!r} of module {module!r} was not found in this process. "
+        archived = self.source.get(module)
+        if archived is not None and archived.path:
+            text += f"When the checkpoint was logged it was in {archived.path}. "
+        options = [f"make {module!r} importable (run from its folder, or install its package)"]
+        options.append(f'pass classes={{"{qualname}": {qualname.split(".")[-1]}}}')
+        if archived is not None:
+            options.append('pass trust="source" to run the source kept in the checkpoint')
+        return text + "You can: " + "; or ".join(options) + "."
+
+
+def _find_script(name: str) -> Path | None:
+    """Return the file of a script, looked for in the working directory and on ``sys.path``."""
+    relative = Path(*name.split(".")).with_suffix(".py")
+    for folder in dict.fromkeys([str(Path.cwd()), *sys.path]):
+        file = Path(folder or ".") / relative
+        if file.is_file():
+            return file.resolve()
+    return None
+
+
+def _is_unchanged(archived: SourceFile) -> bool:
+    """Return whether the file that was archived still lies where it was, byte for byte."""
+    if not archived.path:
+        return False
+    try:
+        return Path(archived.path).read_bytes() == archived.content
+    except OSError:
+        return False
+
+
+def own_reference(thing: Any, reference: str) -> str:
+    """Return the reference with the module that a class or function says it is of.
+
+    A module that imports a function is not where that function comes from.
+    """
+    module = getattr(thing, "__module__", None)
+    qualname = reference.partition(":")[2]
+    return f"{references.public_module_name(str(module))}:{qualname}"
+
+
+def _import_installed(
+    name: str, qualname: str, reference: str, path: str, must_define: bool
+) -> ModuleType | None:
+    """Import a module by name, after making sure that it defines the class.
+
+    A checkpoint must not be able to run a module for its side effects, so the source is read
+    first: a module that does not define the name is never imported, nor is its package.
+    """
+    spec = _find_without_importing(name)
+    if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+        return None
+    try:
+        text = spec.loader.get_source(name) or ""
+    except ImportError:
+        return None
+    if not may_define(text, qualname.split(".")[0]):
+        if must_define:
+            refuse(path, reference, f"module {name!r} does not define it")
+        return None
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ClassNotFoundError(
+            f"Importing {name!r}, which defines {qualname!r}, failed: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _find_without_importing(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Return a module's spec; ``importlib.util.find_spec`` would import its parent packages."""
+    package, *inner = name.split(".")
+    try:
+        spec = importlib.util.find_spec(package)
+        for index, _ in enumerate(inner):
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            full = ".".join([package, *inner[: index + 1]])
+            places = list(spec.submodule_search_locations)
+            spec = importlib.machinery.PathFinder.find_spec(full, places)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return spec

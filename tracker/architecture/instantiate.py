@@ -1,0 +1,95 @@
+"""Makes a model of a proven description and the stored tensors: what happens when one is loaded."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tracker.architecture.constructor import Device, construct
+from tracker.architecture.imports import Imports
+from tracker.architecture.rebuild import Fetch, TensorPool, build, fill, read_state_values
+from tracker.architecture.structure import comparable, describe_tree, first_difference
+from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
+from tracker.types import Architecture, Json
+
+
+def instantiate(
+    architecture: Architecture, state_values: Json, imports: Imports, fetch: Fetch
+) -> nn.Module:
+    """Return the model with its tensors, in the training mode that it was logged in.
+
+    Args:
+        architecture: The description, with the way to rebuild that was proven.
+        state_values: The state_dict's entries that are not tensors, by key.
+        imports: Where classes are found, and what is trusted.
+        fetch: Returns a stored tensor by group and name.
+
+    Raises:
+        NeedsModelInstanceError: No description was proven when it was logged.
+        ArchitectureError: The class no longer builds the model that was logged.
+        ClassNotFoundError: A class is not importable here.
+        UntrustedCheckpointError: The description refers to something that is refused.
+    """
+    pool = TensorPool(fetch)
+    if architecture.rebuild == "constructor":
+        model = _from_constructor(architecture, imports, pool)
+    elif architecture.rebuild == "structure":
+        model = build(architecture.structure, imports, pool)
+    else:
+        raise NeedsModelInstanceError(_needs_instance(architecture))
+    if state_values:
+        _set_extra_state(model, architecture.structure, state_values, imports, pool)
+    return model
+
+
+def _from_constructor(
+    architecture: Architecture, imports: Imports, pool: TensorPool
+) -> nn.Module:
+    device = constructor_device(architecture.constructor)
+    # As in the proof: on the meta device the arguments are without values too.
+    arguments = TensorPool() if device == "meta" else pool
+    model = construct(architecture.constructor, imports, arguments.get, device)
+    tree = describe_tree(model, check=False)
+    stored, built = comparable(architecture.structure), comparable(tree.structure)
+    if stored != built:
+        raise ArchitectureError(
+            f"{architecture.model_text} was constructed, but is not the model that was logged: it "
+            f"differs in {first_difference(stored, built)}. The code of its class has probably "
+            'changed since. You can: pass trust="source" to use the source kept in the checkpoint; '
+            "check out the commit it was made with; or load the weights into an instance with "
+            "checkpoint.load_state_dict()."
+        )
+    fill(tree.modules, architecture.structure, imports, pool)
+    return model
+
+
+def constructor_device(constructor: Json) -> Device:
+    """Return where the constructor was proven to run."""
+    device = constructor.get("device") if isinstance(constructor, dict) else None
+    if device == "meta":
+        return "meta"
+    if device == "cpu":
+        return "cpu"
+    raise FormatError(f"constructor.device: expected 'meta' or 'cpu', found {device!r}.")
+
+
+def _set_extra_state(
+    model: nn.Module, structure: Json, values: Json, imports: Imports, pool: TensorPool
+) -> None:
+    state = read_state_values(values, structure, imports, model, pool)
+    for key, value in state.items():
+        path, _, name = key.rpartition(".")
+        if name != "_extra_state":
+            raise FormatError(f"state_values: {key!r} is no key of get_extra_state().")
+        try:
+            model.get_submodule(path).set_extra_state(value)
+        except (AttributeError, RuntimeError) as error:
+            raise ArchitectureError(f"{key}: set_extra_state failed: {error}") from error
+
+
+def _needs_instance(architecture: Architecture) -> str:
+    reasons = "\n".join(f"  {p.path}: {p.message}" for p in architecture.problems[:10])
+    return (
+        f"The architecture of {architecture.model_text} could not be proven to rebuild when it was "
+        "logged, so an instance is needed: build the model as the training script did and call "
+        f"model.load_state_dict(checkpoint.load_state_dict()). What stood in the way:\n{reasons}"
+    )

@@ -1,0 +1,86 @@
+"""Observes the construction of modules and keeps the arguments.
+
+``nn.Module.__new__`` sees the exact arguments of the outermost constructor before any ``__init__``
+runs, for every class and without a decorator. ``nn.Module.__init__`` then tells a construction from
+a copy, which is made by ``__new__`` alone. What is kept of the arguments is in `keeping`.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+from tracker import settings
+from tracker.architecture.keeping import keep_arguments, learn_torch
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A constructor call as it was made: its class and kept arguments."""
+
+    cls: type
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+_made: dict[int, tuple[weakref.ref[Any], Call]] = {}
+_initialised: set[int] = set()
+
+
+def install(module: Any) -> None:
+    """Start observing; ``module`` is the freshly imported ``torch.nn.modules.module``."""
+    base: type = module.Module
+    if not settings.observe() or "__new__" in vars(base):
+        return
+    learn_torch()
+
+    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
+        following = super(base, cls).__new__  # type: ignore[arg-type]
+        made = (
+            object.__new__(cls) if following is object.__new__ else following(cls, *args, **kwargs)
+        )
+        # A class whose own __new__ hands no arguments on has hidden them from us.
+        if args or kwargs or cls.__new__ is __new__:
+            _observe(made, cls, args, kwargs)
+        return made
+
+    original = base.__init__  # type: ignore[misc]
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if id(self) in _made:
+            _initialised.add(id(self))
+        original(self, *args, **kwargs)
+
+    base.__new__ = __new__  # type: ignore[assignment]
+    base.__init__ = __init__  # type: ignore[misc]
+
+
+def _observe(made: Any, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    key = id(made)
+
+    def forget(_: Any, key: int = key) -> None:
+        _made.pop(key, None)
+        _initialised.discard(key)
+
+    try:
+        kept = keep_arguments(args, kwargs)
+    except Exception:  # noqa: BLE001 - an odd argument must not break the user's constructor
+        return
+    _initialised.discard(key)
+    _made[key] = (weakref.ref(made, forget), Call(cls, *kept))
+
+
+def observed_call(model: object) -> Call | None:
+    """Return the call that constructed ``model``, or None if it was not observed.
+
+    Example:
+        >>> observed_call(torch.nn.Linear(3, 4)).args
+        (3, 4)
+    """
+    found = _made.get(id(model))
+    if found is None or found[0]() is not model or id(model) not in _initialised:
+        return None
+    return found[1]

@@ -1,0 +1,181 @@
+"""Turns the JSON of attribute values back into values, within what `trust` allows."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import logging
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tracker.architecture.imports import GIVEN, Imports, own_reference
+from tracker.architecture.inspection import container_base, set_attribute
+from tracker.architecture.trust import (
+    Trust,
+    check_module_name,
+    is_fixed_function,
+    is_trusted_function,
+    is_trusted_object,
+    refuse,
+)
+from tracker.errors import FormatError
+from tracker.types import Json
+from tracker.values import decode
+
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+
+
+class Reader:
+    """Turns the JSON of a `Writer` back into values, within what `Imports.trust` allows."""
+
+    def __init__(
+        self,
+        objects: list[Json],
+        imports: Imports,
+        module: Callable[[Json, str], torch.nn.Module],
+        tensor: Callable[[Json, str], Tensor],
+    ) -> None:
+        self._objects = objects
+        self._imports = imports
+        self._module = module
+        self._tensor = tensor
+        self._built: dict[int, Any] = {}
+        self._readers: dict[str, Callable[[Any, str], Any]] = {
+            "$module": self._module,
+            "$class": self._class,
+            "$function": self._function,
+            "$enum": self._enum,
+            "$partial": self._partial,
+            "$method": self._method,
+            "$weakref": lambda payload, path: weakref.ref(self.read(payload, path)),
+            "$logger": self._logger,
+            "$object": self._object,
+        }
+
+    def read(self, data: Json, path: str) -> Any:
+        """Return the value that was written as ``data``.
+
+        Raises:
+            UntrustedCheckpointError: It refers to something that loading must not touch.
+            ClassNotFoundError: A class is not importable here.
+            FormatError: It is not what `Writer` writes.
+        """
+        return decode(data, path, tensor=self._tensor, special=self._special)
+
+    def _special(self, tag: str, payload: Any, path: str) -> Any:
+        reader = self._readers.get(tag)
+        if reader is None:
+            raise FormatError(f"{path}: the manifest holds a value of the unknown kind {tag!r}.")
+        return reader(payload, path)
+
+    def _logger(self, name: Any, path: str) -> logging.Logger:
+        if not isinstance(name, str):
+            raise FormatError(f"{path}: a logger's name must be text.")
+        return logging.getLogger(name)
+
+    def _class(self, name: Any, path: str) -> type:
+        found = self._imports.find(_text(name, path), path)
+        if not isinstance(found, type):
+            refuse(path, name, "it is not a class")
+        # A constructor may call what it is given, so a class is trusted like a function.
+        if issubclass(found, torch.nn.Module | Tensor):
+            self._check_own(found, name, path, lambda own, trust: True)
+        else:
+            self._check_own(found, name, path, is_trusted_function)
+        return found
+
+    def _function(self, name: Any, path: str) -> Any:
+        if not is_trusted_function(_text(name, path), self._imports.trust):
+            refuse(path, name, "it is not in the list of functions that a model may refer to")
+        found = self._imports.find(name, path)
+        if not isinstance(found, _FUNCTIONS):
+            refuse(path, name, "it is not a function")
+        if isinstance(found, types.FunctionType) or not is_fixed_function(name):
+            self._check_own(found, name, path, is_trusted_function)
+        return found
+
+    def _check_own(
+        self, found: Any, name: str, path: str, trusted: Callable[[str, Trust], bool]
+    ) -> None:
+        """Refuse what is not trusted under the name of the module that it is really of."""
+        if self._imports.found.get(name) == GIVEN:
+            return
+        own = own_reference(found, name)
+        check_module_name(own, path, self._imports.trust)
+        if not trusted(own, self._imports.trust):
+            refuse(path, name, f"{own!r} is not of the model's own modules")
+
+    def _enum(self, payload: Any, path: str) -> Any:
+        name, value = payload
+        cls = self._plain_class(name, path)
+        if not issubclass(cls, enum.Enum):
+            refuse(path, name, "it is not an enum")
+        return cls(self.read(value, path))
+
+    def _partial(self, payload: Any, path: str) -> Any:
+        function, args, keywords = (self.read(part, path) for part in payload)
+        if not callable(function):
+            raise FormatError(f"{path}: a partial of {type(function).__name__}, not a function.")
+        return functools.partial(function, *args, **keywords)
+
+    def _method(self, payload: Any, path: str) -> Any:
+        tag = next(iter(payload[0]), None) if isinstance(payload[0], dict) else None
+        if tag not in ("$module", "$object"):
+            raise FormatError(f"{path}: a method must be of a module or object, not of {tag}.")
+        owner, name = self.read(payload[0], path), _text(payload[1], path)
+        found = (vars(cls)[name] for cls in type(owner).__mro__ if name in vars(cls))
+        method = next(found, None)
+        if not isinstance(method, types.FunctionType):
+            raise FormatError(f"{path}: {type(owner).__qualname__} has no method {name!r}.")
+        return types.MethodType(method, owner)
+
+    def _plain_class(self, name: Any, path: str) -> type:
+        if not is_trusted_object(_text(name, path), self._imports.trust):
+            refuse(path, name, "it is not of the model's own package")
+        found = self._imports.find(name, path)
+        if not isinstance(found, type):
+            refuse(path, name, "it is not a class")
+        self._check_own(found, name, path, is_trusted_object)
+        if hasattr(found, "__del__"):
+            refuse(path, name, "its objects do something when they are dropped")
+        return found
+
+    def _object(self, index: Any, path: str) -> Any:
+        if type(index) is not int or not 0 <= index < len(self._objects):
+            raise FormatError(f"{path}: refers to object {index!r} of {len(self._objects)}.")
+        if index in self._built:
+            return self._built[index]
+        entry = self._objects[index]
+        if not isinstance(entry, dict) or not isinstance(entry.get("attributes"), dict):
+            raise FormatError(f"{path}: object {index} has no attributes.")
+        cls = self._plain_class(entry.get("class"), path)
+        return self._fill(index, cls, entry, path)
+
+    def _fill(self, index: int, cls: type, entry: dict[str, Any], path: str) -> Any:
+        """Make the object without calling anything of its class, then set its attributes."""
+        base = container_base(cls)
+        made: Any
+        if base is tuple:
+            items = self.read(entry.get("items"), path)
+            made = self._built[index] = tuple.__new__(cls, items)
+        else:
+            made = self._built[index] = base.__new__(cls)  # type: ignore[call-overload]
+            items = self.read(entry.get("items"), path)
+            if base is list:
+                list.extend(made, items)
+            elif base is dict:
+                dict.update(made, items)
+        for key, value in entry["attributes"].items():
+            set_attribute(made, key, self.read(value, f"{path}.{key}"))
+        return made
+
+
+def _text(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise FormatError(f"{path}: a name must be text, not {type(value).__name__}.")
+    return value

@@ -1,0 +1,324 @@
+"""Describes a model as its module tree stands: classes, attributes, parameters, buffers, children.
+
+It covers what no constructor call can: factories, heads replaced after construction, counters that
+training changed. Modules are listed in the order they are met, children by their index in the list,
+so that a submodule used twice is one entry, and a tensor used twice is one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from tracker.architecture.references import NotReferableError, reference
+from tracker.architecture.writer import Writer, opaque_tensor
+from tracker.errors import UnstorableError
+from tracker.types import Json, Problem
+from tracker.values import TensorTable
+from tracker.values.tensors import check_storable
+
+HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+HOOK_FLAGS = {
+    "_forward_hooks": ("_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    "_forward_pre_hooks": ("_forward_pre_hooks_with_kwargs",),
+}
+NOT_ATTRIBUTES = frozenset(vars(nn.Module())) - {"_is_full_backward_hook"} | set(HOOKS)
+"""What nn.Module itself keeps in ``__dict__``; the description has places of its own for it."""
+
+
+class Tree:
+    """The description of a live model, with the tensors that its slots name.
+
+    Attributes:
+        modules: The live modules, in the order of the description.
+        structure: The description as JSON.
+        state: Tensors of the model's state_dict, by key.
+        state_values: The state_dict's other entries (``get_extra_state``) as typed JSON.
+        problems: What could not be described.
+    """
+
+    def __init__(self, *, check: bool) -> None:
+        self.modules: list[nn.Module] = []
+        self.structure: dict[str, Json] = {}
+        self.state: dict[str, Tensor] = {}
+        self.state_values: dict[str, Json] = {}
+        self.problems: list[Problem] = []
+        self._check = check
+        self._extra = TensorTable(check=check)
+        self._names: dict[int, str] = {}
+        self._memory: dict[int, list[tuple[Tensor, str, int, int]]] = {}
+
+    @property
+    def extra(self) -> dict[str, Tensor]:
+        """Tensors outside the state_dict: non-persistent buffers, plain attributes, arguments."""
+        return self._extra.tensors
+
+    def add_state(self, key: str, tensor: Tensor) -> None:
+        """Take a tensor of the state_dict; its key is its name wherever else it is met."""
+        if self._check:
+            check_storable(tensor, key)
+        self.state[key] = tensor
+        self._names.setdefault(id(tensor), key)
+
+    def slot(self, tensor: Tensor, path: str) -> Json:
+        """Return the JSON of one place that holds a tensor: which tensor, and as what.
+
+        Raises:
+            UnstorableError: The tensor can't be stored, or is a parameter of a special class.
+        """
+        if type(tensor) not in (Tensor, nn.Parameter):
+            raise UnstorableError(
+                path,
+                f"is a {type(tensor).__qualname__}; only plain tensors and nn.Parameters can be "
+                "rebuilt.",
+            )
+        if self._check:
+            self._refuse_views(tensor, path)
+        key = self._names.get(id(tensor))
+        slot: dict[str, Json] = {
+            "group": "model" if key is not None else "architecture",
+            "name": key if key is not None else self._extra.add(tensor, path),
+            "dtype": str(tensor.dtype).removeprefix("torch."),
+            "shape": list(tensor.shape),
+            "parameter": isinstance(tensor, nn.Parameter),
+            "requires_grad": tensor.requires_grad and tensor.is_leaf,
+        }
+        if _is_channels_last(tensor):
+            slot["memory_format"] = "channels_last"
+        return slot
+
+    def _refuse_views(self, tensor: Tensor, path: str) -> None:
+        """Refuse a tensor whose memory belongs to another: loaded, it would be a copy of its own.
+
+        Tensors that lie beside each other in one storage (the flat weights of an RNN) are fine.
+        """
+        start, end = _extent(tensor)
+        if start == end:
+            return
+        neighbours = self._memory.setdefault(tensor.untyped_storage().data_ptr(), [])
+        for other, name, other_start, other_end in neighbours:
+            if other is tensor:
+                return
+            if start < other_end and other_start < end:
+                raise UnstorableError(
+                    path,
+                    f"shares its memory with {name}, which can't be rebuilt. Use the same tensor "
+                    "object in both places, or a clone.",
+                )
+        neighbours.append((tensor, path, start, end))
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """Return the first and the last byte (exclusive) that a tensor uses of its storage."""
+    if not tensor.numel():
+        return 0, 0
+    start = int(tensor.storage_offset())
+    last = sum(int(n - 1) * int(stride) for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return start * tensor.element_size(), (start + last + 1) * tensor.element_size()
+
+
+def describe_tree(model: nn.Module, *, check: bool = True) -> Tree:
+    """Return the description of ``model`` as it stands.
+
+    Args:
+        model: Any module; it is not changed.
+        check: Refuse state that can't be stored. False for a model on the meta device.
+
+    Raises:
+        UnstorableError: A tensor of the state_dict has no plain bytes; names it.
+    """
+    return _Describer(model, check).describe()
+
+
+class _Describer:
+    """The state of one description: indices of modules and names of tensors already met."""
+
+    def __init__(self, model: nn.Module, check: bool) -> None:
+        self._model = model
+        self._tree = Tree(check=check)
+        self._indices: dict[int, int] = {}
+        self._writer = Writer(module=self._module_reference, tensor=self._tree.slot)
+        self._entries: list[Json] = []
+
+    def describe(self) -> Tree:
+        # keep_vars returns the very tensors of the modules, so that slots find their keys.
+        state: dict[str, Any] = self._model.state_dict(keep_vars=True)
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                self._tree.add_state(key, value)
+        self._index(self._model, "")
+        self._tree.state_values = {
+            key: self._writer.write(value, key)
+            for key, value in state.items()
+            if not isinstance(value, Tensor)
+        }
+        self._tree.structure = {"modules": self._entries, "objects": self._writer.objects}
+        self._tree.problems = self._writer.problems
+        return self._tree
+
+    def _module_reference(self, module: nn.Module, path: str) -> Json:
+        return {"$module": self._index(module, path)}
+
+    def _index(self, module: nn.Module, path: str) -> int:
+        known = self._indices.get(id(module))
+        if known is not None:
+            return known
+        index = self._indices[id(module)] = len(self._tree.modules)
+        self._tree.modules.append(module)
+        self._entries.append(None)
+        self._entries[index] = self._entry(module, path)
+        return index
+
+    def _entry(self, module: nn.Module, path: str) -> Json:
+        entry: dict[str, Json] = {
+            "class": self._class(module, path),
+            "training": module.training,
+            "parameters": [
+                [name, self._slot(parameter, _join(path, name))]
+                for name, parameter in module._parameters.items()
+            ],
+            "buffers": [
+                [
+                    name,
+                    self._slot(buffer, _join(path, name)),
+                    name not in module._non_persistent_buffers_set,
+                ]
+                for name, buffer in module._buffers.items()
+            ],
+            "children": [
+                [name, None if child is None else self._index(child, _join(path, name))]
+                for name, child in module._modules.items()
+            ],
+            "attributes": {
+                name: self._writer.write(value, _join(path, name))
+                for name, value in vars(module).items()
+                if name not in NOT_ATTRIBUTES
+            },
+        }
+        hooks = self._hooks(module, path)
+        if hooks:
+            entry["hooks"] = hooks
+        return entry
+
+    def _class(self, module: nn.Module, path: str) -> Json:
+        try:
+            return reference(type(module))
+        except NotReferableError as error:
+            kind = type(module)
+            self._writer.problems.append(
+                Problem(
+                    path or kind.__qualname__,
+                    f"its class {kind.__qualname__} can't be found by name: {error}. "
+                    "Define the class at the top level of a module.",
+                )
+            )
+            bases: list[Json] = [f"{b.__module__}.{b.__qualname__}" for b in kind.__mro__]
+            return {"$opaque": bases}
+
+    def _hooks(self, module: nn.Module, path: str) -> dict[str, Json]:
+        found: dict[str, Json] = {}
+        for name in HOOKS:
+            hooks = getattr(module, name, None)
+            if hooks:
+                flags = [getattr(module, flag) for flag in HOOK_FLAGS.get(name, ())]
+                found[name] = [
+                    [self._writer.write(hook, _join(path, name)), [key in f for f in flags]]
+                    for key, hook in hooks.items()
+                ]
+        return found
+
+    def _slot(self, tensor: Tensor | None, path: str) -> Json:
+        if tensor is None:
+            return None
+        try:
+            return self._tree.slot(tensor, path)
+        except UnstorableError as error:
+            self._writer.problems.append(Problem(path, str(error)))
+            return opaque_tensor(tensor)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return (
+        tensor.dim() == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def slots(data: Json) -> Iterable[dict[str, Json]]:
+    """Yield every tensor slot anywhere in a description."""
+    pending: list[Json] = [data]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if _is_slot(node):
+                yield node
+            else:
+                pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def comparable(structure: Json) -> Json:
+    """Return a description without what training changes and loading restores by itself.
+
+    Left out: training flags, and of tensors their dtype, requires_grad and memory format.
+    """
+    if isinstance(structure, list):
+        return [comparable(item) for item in structure]
+    if not isinstance(structure, dict):
+        return structure
+    if _is_slot(structure):
+        return {k: structure[k] for k in ("group", "name", "shape", "parameter")}
+    return {
+        key: comparable(value)
+        for key, value in structure.items()
+        if not (key == "training" and structure.keys() >= _MODULE_KEYS)
+    }
+
+
+_MODULE_KEYS = {"class", "parameters", "buffers", "children", "attributes"}
+_SLOT_KEYS = {"group", "name", "dtype", "shape", "parameter", "requires_grad"}
+
+
+def _is_slot(data: dict[str, Json]) -> bool:
+    # A dict of the user's could have some of these keys.
+    return data.keys() >= _SLOT_KEYS and data["group"] in ("model", "architecture")
+
+
+def first_difference(one: Json, other: Json) -> str:
+    """Return the attribute path where two comparable descriptions first differ, for messages."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return "the model"
+    ones = cast("list[dict[str, Json]]", one["modules"])
+    others = cast("list[dict[str, Json]]", other["modules"])
+    if len(ones) != len(others):
+        return f"the number of modules ({len(ones)}, rebuilt {len(others)})"
+    for index, (a, b) in enumerate(zip(ones, others, strict=True)):
+        for key in a:
+            if a[key] != b.get(key):
+                return f"{key} of module {index} ({a['class']}){_inside(a[key], b.get(key))}"
+    return "the objects that attributes refer to"
+
+
+def _inside(one: Json, other: Json) -> str:
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+        return ": " + ", ".join(names[:5])
+    return ""
