@@ -21,6 +21,8 @@ The tree::
     ├── RecordError                         MLflow refused or could not be reached
     └── StorageError                        the disk or artifact store refused
 
+`TrackerWarning` (UserWarning) is for what deserves a look but lost nothing.
+
 Messages say what happened, what was expected, and what to do next. Exceptions of other libraries
 stop at the room that talks to them and travel on as ``__cause__``.
 """
@@ -106,3 +108,7 @@ class RecordError(TrackerError):
 
 class StorageError(TrackerError):
     """The disk or the artifact store refused to read or write."""
+
+
+class TrackerWarning(UserWarning):
+    """Something deserves a look; nothing was lost."""

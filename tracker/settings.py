@@ -6,6 +6,7 @@ Tests override them with ``monkeypatch.setenv``; nothing is cached here.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
@@ -48,3 +49,13 @@ def trusted_packages() -> frozenset[str] | None:
     if given is None:
         return None
     return frozenset(name.strip() for name in given.split(",") if name.strip())
+
+
+def without_password(uri: str) -> str:
+    """Return a URI as it may be shown in messages: its password replaced by ``***``.
+
+    Example:
+        >>> without_password("postgresql://me:secret@host/db")
+        'postgresql://me:***@host/db'
+    """
+    return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", uri)

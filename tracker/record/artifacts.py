@@ -1,0 +1,68 @@
+"""The files of a checkpoint in MLflow's artifact store: local ones in place, others transferred."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from tracker.errors import StorageError
+from tracker.record.boundary import mlflow_errors
+
+_SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+:")
+
+
+def local_directory(artifact_uri: str) -> Path | None:
+    """Return the directory that a local artifact URI means, or None for a remote store.
+
+    Example:
+        >>> local_directory("file:///data/mlruns/1").as_posix()
+        '/data/mlruns/1'
+        >>> local_directory("s3://bucket/1") is None
+        True
+    """
+    if artifact_uri.startswith("file:"):
+        return Path(url2pathname(urlsplit(artifact_uri).path))
+    # One letter before the colon is a Windows drive.
+    return None if _SCHEME.match(artifact_uri) else Path(artifact_uri)
+
+
+def upload(model_id: str, directory: Path, *, last: str) -> None:
+    """Upload a complete checkpoint directory to the logged model's store.
+
+    Args:
+        model_id: The logged model.
+        directory: The files.
+        last: The file that is uploaded after all others: the manifest.
+
+    Raises:
+        RecordError: The store refused or could not be reached.
+    """
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    with mlflow_errors(f"uploading the files of {model_id}"):
+        for file in sorted(directory.rglob("*")):
+            name = file.relative_to(directory)
+            if file.is_file() and name.as_posix() != last:
+                parent = name.parent.as_posix()
+                client.log_model_artifact(model_id, str(file), None if parent == "." else parent)
+        client.log_model_artifact(model_id, str(directory / last))
+
+
+def download(artifact_uri: str, directory: Path) -> None:
+    """Download all files under ``artifact_uri`` into ``directory``.
+
+    Raises:
+        RecordError: The store refused or could not be reached.
+        StorageError: The directory can't be written.
+    """
+    import mlflow.artifacts
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{directory} can't be created: {error}") from error
+    with mlflow_errors(f"downloading {artifact_uri}"):
+        mlflow.artifacts.download_artifacts(artifact_uri=artifact_uri, dst_path=str(directory))

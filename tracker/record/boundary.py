@@ -1,0 +1,41 @@
+"""Where MLflow's errors become tracker's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from tracker import settings
+from tracker.errors import NotFoundError, RecordError, TrackerError
+
+
+def tracking_uri() -> str:
+    """Return MLflow's tracking URI, which a script may have set after the environment was read."""
+    import mlflow
+
+    uri: str = mlflow.get_tracking_uri()
+    return uri
+
+
+@contextlib.contextmanager
+def mlflow_errors(doing: str) -> Iterator[None]:
+    """Turn what MLflow raises into RecordError or NotFoundError.
+
+    Args:
+        doing: What was being done, for the message: ``"logging metrics of run 3f…"``.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except TrackerError:
+        raise
+    except MlflowException as error:
+        kind = NotFoundError if error.error_code == "RESOURCE_DOES_NOT_EXIST" else RecordError
+        raise kind(f"MLflow refused {doing}: {error.message}") from error
+    except Exception as error:
+        # requests, urllib3, SQLAlchemy and boto3 errors all pass through MLflow unchanged.
+        raise RecordError(
+            f"MLflow could not be reached for {doing} (tracking URI "
+            f"{settings.without_password(tracking_uri())}): {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,122 @@
+"""MLflow logged models: one for each checkpoint, PENDING until everything is written, then READY."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mlflow.entities import LoggedModelOutput
+from mlflow.tracking import MlflowClient
+
+from tracker.record.boundary import mlflow_errors
+from tracker.record.runs import MAX_PARAM_LENGTH, Run
+from tracker.record.tags import MODEL_TYPE, to_record
+from tracker.types import CheckpointRecord
+
+_PAGE = 1000
+_log = logging.getLogger("tracker")
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A logged model that was created and is PENDING."""
+
+    id: str
+    artifact_uri: str
+    created_at: int
+
+
+def create(
+    run: Run, *, name: str, step: int, tags: Mapping[str, str], params: Mapping[str, str]
+) -> Created:
+    """Create a PENDING logged model and link it to the run as its output at ``step``."""
+    with mlflow_errors(f"creating the logged model {name!r} of run {run.id}"):
+        model = MlflowClient().create_logged_model(
+            run.experiment_id,
+            name=name,
+            source_run_id=run.id,
+            tags=dict(tags),
+            params={key: value[:MAX_PARAM_LENGTH] for key, value in params.items()},
+            model_type=MODEL_TYPE,
+        )
+        MlflowClient().log_outputs(run.id, [LoggedModelOutput(model.model_id, step)])
+        return Created(model.model_id, model.artifact_location, model.creation_timestamp)
+
+
+def finish(model_id: str, tags: Mapping[str, str]) -> None:
+    """Make the logged model READY: the commit point of a checkpoint."""
+    with mlflow_errors(f"finishing the logged model {model_id}"):
+        MlflowClient().set_logged_model_tags(model_id, dict(tags))
+        MlflowClient().finalize_logged_model(model_id, "READY")
+
+
+def fail(model_id: str) -> None:
+    """Mark the logged model FAILED, as far as MLflow can still be reached."""
+    try:
+        MlflowClient().finalize_logged_model(model_id, "FAILED")
+    except Exception as error:  # noqa: BLE001 - it must not hide the error that brought us here
+        _log.warning("Logged model %s could not be marked FAILED: %s", model_id, error)
+
+
+def delete(model_id: str) -> None:
+    """Delete a logged model; MLflow keeps its files until they are collected."""
+    with mlflow_errors(f"deleting the logged model {model_id}"):
+        MlflowClient().delete_logged_model(model_id)
+
+
+def checkpoints(since: int = 0) -> Iterator[CheckpointRecord]:
+    """Yield every checkpoint that MLflow holds, or those updated since ``since`` (milliseconds)."""
+    client = MlflowClient()
+    with mlflow_errors("listing the logged models"):
+        names = {e.experiment_id: e.name for e in _experiments(client)}
+        ids = list(names)
+        for start in range(0, len(ids), 100):
+            token: str | None = None
+            while True:
+                page = client.search_logged_models(
+                    ids[start : start + 100],
+                    filter_string=f"last_updated_timestamp >= {since}" if since else None,
+                    max_results=_PAGE,
+                    page_token=token,
+                )
+                for model in page:
+                    record = to_record(model, names[model.experiment_id])
+                    if record is not None:
+                        yield record
+                token = page.token
+                if not token:
+                    break
+
+
+def _experiments(client: MlflowClient) -> Iterator[object]:
+    token: str | None = None
+    while True:
+        page = client.search_experiments(max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def id_of_registered_model(name: str, version_or_alias: str) -> str | None:
+    """Return the logged model that a registered model's version was made of, or None."""
+    client = MlflowClient()
+    with mlflow_errors(f"looking up models:/{name}"):
+        if version_or_alias.startswith("@"):
+            version = client.get_model_version_by_alias(name, version_or_alias[1:])
+        else:
+            version = client.get_model_version(name, version_or_alias)
+        return version.model_id
+
+
+def prepare_database(uri: str) -> None:
+    """Make MLflow's own tables in a database that lacks them.
+
+    MLflow's ``db upgrade`` fails on a database that holds only other tables, so MLflow's come
+    first wherever tracker's are added.
+    """
+    with mlflow_errors("creating MLflow's tables"):
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+

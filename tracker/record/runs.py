@@ -1,0 +1,112 @@
+"""MLflow runs: the one a checkpoint belongs to, and what is logged on it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import mlflow
+from mlflow.entities import Metric, Param
+from mlflow.entities import Run as MlflowRun
+from mlflow.tracking import MlflowClient
+
+from tracker.errors import RecordError
+from tracker.record.boundary import mlflow_errors
+
+MAX_PARAM_LENGTH = 6000
+"""Characters that MLflow keeps of a param's value."""
+
+_METRICS_PER_BATCH = 1000
+_PARAMS_PER_BATCH = 100
+
+_logged_params: dict[str, set[str]] = {}
+"""Names of the params that each run is known to have: they are logged once, not every epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run that a checkpoint is logged to."""
+
+    id: str
+    experiment_id: str
+    experiment: str
+
+
+def run_for_logging(run_id: str | None) -> Run:
+    """Return the run to log to: the given one, the active one, or a new one that becomes active.
+
+    Raises:
+        NotFoundError: There is no run of that id.
+        RecordError: The run was deleted, or MLflow can't be reached.
+    """
+    with mlflow_errors(f"finding the run {run_id}" if run_id else "starting a run"):
+        found = _mlflow_run(run_id)
+        if found.info.lifecycle_stage != "active":
+            raise RecordError(
+                f"Run {found.info.run_id} was deleted in MLflow, so nothing can be logged to it; "
+                "restore it, or log to another run."
+            )
+        _logged_params.setdefault(found.info.run_id, set(found.data.params))
+        experiment_id = found.info.experiment_id
+        experiment = MlflowClient().get_experiment(experiment_id)
+        return Run(found.info.run_id, experiment_id, experiment.name)
+
+
+def _mlflow_run(run_id: str | None) -> MlflowRun:
+    if run_id is not None:
+        return MlflowClient().get_run(run_id)
+    return mlflow.active_run() or mlflow.start_run()
+
+
+def log_metrics(
+    run_id: str, metrics: Mapping[str, float], *, step: int, model_id: str, timestamp: int
+) -> None:
+    """Log metrics on the run at ``step``, linked to the logged model.
+
+    A NaN is logged on the run alone: MLflow stores it as 0.0 on a logged model, where it would
+    count as the best loss there ever was.
+
+    Args:
+        run_id: The run.
+        metrics: Values by name.
+        step: The step of all of them.
+        model_id: The logged model that they were measured on.
+        timestamp: Milliseconds since 1970-01-01 UTC.
+    """
+    entities = [
+        Metric(
+            name, value, timestamp, step, model_id=None if math.isnan(value) else model_id
+        )
+        for name, value in metrics.items()
+    ]
+    with mlflow_errors(f"logging the metrics of run {run_id}"):
+        for start in range(0, len(entities), _METRICS_PER_BATCH):
+            MlflowClient().log_batch(
+                run_id, metrics=entities[start : start + _METRICS_PER_BATCH], synchronous=True
+            )
+
+
+def log_model_params(run_id: str, model_class: str, params: Mapping[str, str]) -> None:
+    """Log the model's class and constructor arguments as params ``model_class``, ``model.<name>``.
+
+    The prefix keeps them apart from the user's own hyperparameters, which often share the names
+    and which MLflow does not allow to change. A param that the run has already stays as it is.
+    """
+    wanted = {"model_class": model_class, **{f"model.{k}": v for k, v in params.items()}}
+    known = _logged_params.setdefault(run_id, set())
+    missing = [
+        Param(name, value[:MAX_PARAM_LENGTH]) for name, value in wanted.items() if name not in known
+    ]
+    with mlflow_errors(f"logging the params of run {run_id}"):
+        for start in range(0, len(missing), _PARAMS_PER_BATCH):
+            MlflowClient().log_batch(
+                run_id, params=missing[start : start + _PARAMS_PER_BATCH], synchronous=True
+            )
+    known.update(wanted)
+
+
+def now() -> int:
+    """Return the time as MLflow counts it: milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000

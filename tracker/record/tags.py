@@ -1,0 +1,82 @@
+"""A checkpoint as MLflow's logged model holds it: tags, params and metrics, and back.
+
+Everything that the catalog knows is on the logged model too, so the catalog can be made again from
+MLflow alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from tracker.types import CheckpointRecord, Rebuild
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+
+PREFIX = "tracker."
+MODEL_TYPE = "tracker.checkpoint"
+MAX_TAG_LENGTH = 5000
+
+
+def create_tags(
+    *,
+    epoch: int | None,
+    step: int | None,
+    model_class: str,
+    model_text: str,
+    rebuild: Rebuild,
+    tags: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the tags that are known before the files are written."""
+    known = {
+        "epoch": epoch,
+        "step": step,
+        "model_class": model_class,
+        "model": model_text[:MAX_TAG_LENGTH],
+        "rebuild": rebuild,
+    }
+    own = {PREFIX + name: str(value) for name, value in known.items() if value is not None}
+    return {**tags, **own}
+
+
+def finish_tags(*, size: int, manifest_digest: str, metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return the tags that are set when the files are complete, just before READY."""
+    # MLflow changes these values on logged models: NaN becomes 0.0, infinities become 1.8e308.
+    special = {name: repr(value) for name, value in metrics.items() if not math.isfinite(value)}
+    tags = {PREFIX + "size": str(size), PREFIX + "manifest": manifest_digest}
+    if special:
+        tags[PREFIX + "special_metrics"] = json.dumps(special)
+    return tags
+
+
+def to_record(model: LoggedModel, experiment: str) -> CheckpointRecord | None:
+    """Return the checkpoint that a logged model is, or None if it is none of ours or not READY."""
+    tags = model.tags or {}
+    digest = tags.get(PREFIX + "manifest")
+    if digest is None or str(model.status) != "READY":
+        return None
+    epoch, step = tags.get(PREFIX + "epoch"), tags.get(PREFIX + "step")
+    metrics = {metric.key: metric.value for metric in model.metrics or ()}
+    special = json.loads(tags.get(PREFIX + "special_metrics", "{}"))
+    return CheckpointRecord(
+        id=model.model_id,
+        run_id=model.source_run_id or "",
+        experiment_id=model.experiment_id,
+        experiment=experiment,
+        name=model.name,
+        epoch=None if epoch is None else int(epoch),
+        step=None if step is None else int(step),
+        metrics={**metrics, **{name: float(text) for name, text in special.items()}},
+        params=dict(model.params or {}),
+        tags={k: v for k, v in tags.items() if not k.startswith((PREFIX, "mlflow."))},
+        model_class=tags.get(PREFIX + "model_class", ""),
+        model_text=tags.get(PREFIX + "model", ""),
+        rebuild=cast(Rebuild, tags.get(PREFIX + "rebuild", "none")),
+        size=int(tags.get(PREFIX + "size", "0")),
+        created_at=model.creation_timestamp,
+        artifact_uri=model.artifact_location,
+        manifest_digest=digest,
+    )
