@@ -1,0 +1,80 @@
+"""Load a PyTorch model without specifying its parameters.
+
+Two lines, one where the model is trained and one where it is needed::
+
+    tracker.log_checkpoint(model, epoch=epoch, metrics={"val_loss": loss}, optimizer=optimizer)
+
+    model = tracker.best_checkpoint("val_loss", experiment="digits").load_model()
+
+Importing this package imports neither torch nor MLflow: names are resolved when first used, and
+the observer of module construction waits until torch arrives.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from wrapt import when_imported
+
+if TYPE_CHECKING:
+    from tracker.api import (
+        best_checkpoint,
+        flush,
+        get_checkpoint,
+        load_model,
+        log_checkpoint,
+        resume,
+        search_checkpoints,
+    )
+    from tracker.checkpoint import Checkpoint
+    from tracker.errors import TrackerError
+    from tracker.pending import PendingCheckpoint
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Checkpoint": "tracker.checkpoint",
+    "PendingCheckpoint": "tracker.pending",
+    "TrackerError": "tracker.errors",
+    "best_checkpoint": "tracker.api",
+    "flush": "tracker.api",
+    "get_checkpoint": "tracker.api",
+    "load_model": "tracker.api",
+    "log_checkpoint": "tracker.api",
+    "resume": "tracker.api",
+    "search_checkpoints": "tracker.api",
+}
+
+__all__ = [
+    "Checkpoint",
+    "PendingCheckpoint",
+    "TrackerError",
+    "__version__",
+    "best_checkpoint",
+    "flush",
+    "get_checkpoint",
+    "load_model",
+    "log_checkpoint",
+    "resume",
+    "search_checkpoints",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+@when_imported("torch.nn.modules.module")
+def _observe_construction(module: Any) -> None:
+    from tracker.architecture.observe import install
+
+    install(module)

@@ -1,0 +1,243 @@
+"""The public functions, one for each use. They check arguments and call the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from tracker.checkpoint import Checkpoint
+from tracker.errors import InvalidArgumentError
+from tracker.loading import find
+from tracker.loading.mirror import open_current
+from tracker.loading.resolve import resolve
+from tracker.pending import PendingCheckpoint
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def log_checkpoint(
+    model: nn.Module,
+    *,
+    epoch: int | None = None,
+    step: int | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    state: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    wait: bool = False,
+) -> PendingCheckpoint:
+    """Log a checkpoint of ``model`` to MLflow.
+
+    Outside a run it starts one, as ``mlflow.log_metric`` does.
+
+    Args:
+        model: The module. Wrappers (``torch.compile``, DDP) are looked through.
+        epoch: The epoch, 0 or more. The same epoch (and step) logged again replaces the earlier
+            checkpoint of this model in the run.
+        step: The step, 0 or more. MLflow's charts show the metrics at the step, else at the epoch.
+        metrics: Numbers by name; tensors and arrays of one element count as numbers.
+        optimizer: Its ``state_dict()`` is stored, for `resume`.
+        scheduler: Its ``state_dict()`` is stored, for `resume`.
+        state: More to resume from: objects with ``state_dict()``, or plain values, by name.
+        tags: Text by name.
+        run_id: The run to log to, instead of the active one.
+        wait: Return only when the checkpoint is durable. In this version it always is.
+
+    Returns:
+        The pending checkpoint; ``.result()`` is the `Checkpoint`.
+
+    Raises:
+        InvalidArgumentError: An argument is not usable; nothing was written.
+        UnstorableError: A tensor or value can't be stored; nothing was written.
+        RecordError: MLflow refused or could not be reached.
+        StorageError: The files could not be written.
+
+    Example:
+        >>> for epoch in range(10):
+        ...     loss = train(model, optimizer)
+        ...     tracker.log_checkpoint(
+        ...         model, epoch=epoch, metrics={"val_loss": loss}, optimizer=optimizer
+        ...     )
+    """
+    from tracker.saving.pipeline import save
+    from tracker.saving.request import check_request
+    from tracker.saving.snapshot import take
+
+    request = check_request(epoch, step, metrics, tags)
+    snapshot = take(model, optimizer=optimizer, scheduler=scheduler, state=state)
+    future: Future[Checkpoint] = Future()
+    future.set_result(Checkpoint(save(snapshot, request, run_id)))
+    return PendingCheckpoint(future)
+
+
+def flush(timeout: float | None = None) -> None:
+    """Wait until every checkpoint that was handed over is durable.
+
+    In this version `log_checkpoint` saves before it returns, so there is nothing to wait for.
+
+    Args:
+        timeout: Seconds to wait at most.
+    """
+
+
+def search_checkpoints(
+    filter_string: str = "",
+    *,
+    experiment: str | Sequence[str] | None = None,
+    run_id: str | None = None,
+    order_by: Sequence[str] | None = None,
+    max_results: int | None = 100,
+) -> list[Checkpoint]:
+    """Return the checkpoints that match a filter in MLflow's search syntax.
+
+    Args:
+        filter_string: For example ``"metrics.val_loss < 0.3 AND params.depth = '7'"``. Fields:
+            ``metrics.*``, ``params.*``, ``tags.*`` and ``attributes.*`` (epoch, step, model_class,
+            created_at, run_id, experiment_name, size, name).
+        experiment: An experiment's name, or several; all by default.
+        run_id: Only checkpoints of this run.
+        order_by: For example ``["metrics.val_loss ASC"]``; the newest first by default.
+        max_results: How many at most; None for all.
+
+    Raises:
+        FilterSyntaxError: The filter or order can't be read; shows where.
+        NotFoundError: There is no such experiment or run; lists what exists.
+
+    Example:
+        >>> tracker.search_checkpoints("metrics.val_accuracy > 0.9", experiment="digits")
+        [<Checkpoint m-0f3c1d2e epoch-6 of Net(hidden=64) in 'digits': val_accuracy=0.97>]
+    """
+    scope = find.make_scope(experiment, run_id, filter_string)
+    records = find.search(open_current(), scope, order_by=order_by, max_results=max_results)
+    return [Checkpoint(record) for record in records]
+
+
+def best_checkpoint(
+    metric: str,
+    *,
+    mode: str | None = None,
+    experiment: str | Sequence[str] | None = None,
+    run_id: str | None = None,
+    filter_string: str = "",
+) -> Checkpoint:
+    """Return the checkpoint at which a metric was best, over the whole history.
+
+    Checkpoints are ranked by the metric at their own epoch, not by a run's last value. NaN never
+    wins; ties go to the earlier epoch.
+
+    Args:
+        metric: The metric's name.
+        mode: ``"min"`` or ``"max"``; may be left out where the name leaves no doubt (loss,
+            accuracy, …).
+        experiment: An experiment's name, or several; all by default.
+        run_id: Only checkpoints of this run.
+        filter_string: See `search_checkpoints`.
+
+    Raises:
+        NotFoundError: Nothing matches; lists what exists.
+        InvalidArgumentError: The direction is not clear; says how to give it.
+
+    Example:
+        >>> model = tracker.best_checkpoint("val_loss", experiment="digits").load_model()
+    """
+    scope = find.make_scope(experiment, run_id, filter_string)
+    return Checkpoint(find.best(open_current(), scope, metric, mode))
+
+
+def get_checkpoint(
+    run_id: str | None = None,
+    *,
+    epoch: int | None = None,
+    step: int | None = None,
+    experiment: str | Sequence[str] | None = None,
+) -> Checkpoint:
+    """Return the checkpoint of an epoch or step; the latest if neither is given.
+
+    Where several runs match, the newest run's is returned; name one with ``run_id``.
+
+    Raises:
+        NotFoundError: There is none; lists the epochs, runs or experiments that exist.
+        InvalidArgumentError: The run has checkpoints of several models there; lists them.
+
+    Example:
+        >>> tracker.get_checkpoint(run_id, epoch=6).load_model()
+    """
+    for name, value in (("epoch", epoch), ("step", step)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise InvalidArgumentError(f"{name}={value!r}: expected an integer.")
+    scope = find.make_scope(experiment, run_id)
+    return Checkpoint(find.get(open_current(), scope, epoch=epoch, step=step))
+
+
+def load_model(
+    source: Checkpoint | str,
+    *,
+    device: str | torch.device = "cpu",
+    trust: str | Collection[str] | None = None,
+    classes: Mapping[str, Any] | None = None,
+    verify: bool = True,
+) -> nn.Module:
+    """Rebuild the model of a checkpoint, in eval mode. See `Checkpoint.load_model`.
+
+    Args:
+        source: A checkpoint; its id or a unique beginning of it; ``runs:/RUN_ID/epoch-6``;
+            ``models:/NAME@alias``, ``models:/NAME/VERSION`` or ``models:/m-…``.
+        device: Where its tensors go.
+        trust: What the checkpoint may refer to beyond its own package.
+        classes: Classes by name, where they are not importable.
+        verify: Compare every byte with its digest first.
+
+    Example:
+        >>> model = tracker.load_model("runs:/0a1b2c/epoch-6")
+    """
+    return as_checkpoint(source).load_model(
+        device=device, trust=trust, classes=classes, verify=verify
+    )
+
+
+def resume(
+    source: Checkpoint | str,
+    *,
+    model: nn.Module,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    state: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Load a checkpoint's weights and training state into live objects and return it.
+
+    Everything is compared first: if something does not fit, nothing is changed.
+
+    Args:
+        source: See `load_model`.
+        model: The model, made as the training script makes it.
+        optimizer: Takes the optimizer's state, if given.
+        scheduler: Takes the scheduler's state, if given.
+        state: Objects that were logged as ``state=``, by the same names.
+
+    Raises:
+        MismatchError: Something does not fit; names it.
+
+    Example:
+        >>> checkpoint = tracker.resume("m-0f3c", model=model, optimizer=optimizer)
+        >>> for epoch in range(checkpoint.epoch + 1, 10):
+        ...     train(model, optimizer)
+    """
+    checkpoint = as_checkpoint(source)
+    checkpoint.resume(model=model, optimizer=optimizer, scheduler=scheduler, state=state)
+    return checkpoint
+
+
+def as_checkpoint(source: Checkpoint | str) -> Checkpoint:
+    """Return the checkpoint that ``source`` is or names; see `load_model`."""
+    if isinstance(source, Checkpoint):
+        return source
+    if not isinstance(source, str):
+        raise InvalidArgumentError(
+            f"source is a {type(source).__name__}; expected a Checkpoint, an id or a URI."
+        )
+    return Checkpoint(resolve(source))

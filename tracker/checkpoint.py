@@ -1,0 +1,217 @@
+"""`Checkpoint`: what every query returns and what models are loaded from."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.types import Architecture, CheckpointRecord, Rebuild
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from tracker.format import StoredCheckpoint
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Checkpoint:
+    """One checkpoint: what is known about it, and the way to its model.
+
+    Looking at it costs nothing; files are read when a model or tensors are asked for.
+
+    Example:
+        >>> checkpoint = tracker.best_checkpoint("val_loss", experiment="digits")
+        >>> checkpoint.epoch, checkpoint.metrics["val_loss"]
+        (6, 0.0481)
+        >>> model = checkpoint.load_model()
+    """
+
+    record: CheckpointRecord
+
+    @property
+    def id(self) -> str:
+        """MLflow's logged-model id, ``m-…``."""
+        return self.record.id
+
+    @property
+    def run_id(self) -> str:
+        """The MLflow run it was logged to."""
+        return self.record.run_id
+
+    @property
+    def experiment(self) -> str:
+        """The name of the run's experiment."""
+        return self.record.experiment
+
+    @property
+    def name(self) -> str:
+        """The logged model's name, for example ``epoch-6``."""
+        return self.record.name
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch given when logging."""
+        return self.record.epoch
+
+    @property
+    def step(self) -> int | None:
+        """The step given when logging."""
+        return self.record.step
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics logged with it; a NaN is a NaN."""
+        return dict(self.record.metrics)
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The model's constructor arguments by name, as text, defaults included."""
+        return dict(self.record.params)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags given when logging."""
+        return dict(self.record.tags)
+
+    @property
+    def model_class(self) -> str:
+        """``module:qualname`` of the model's class."""
+        return self.record.model_class
+
+    @property
+    def model_text(self) -> str:
+        """The model as the call that constructed it, for people: ``Net(hidden=384)``."""
+        return self.record.model_text
+
+    @property
+    def rebuild(self) -> Rebuild:
+        """How the model is rebuilt: ``constructor``, ``structure`` or ``none``."""
+        return self.record.rebuild
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return self.record.size
+
+    @property
+    def created_at(self) -> datetime.datetime:
+        """When it was logged, in UTC."""
+        return datetime.datetime.fromtimestamp(self.record.created_at / 1000, datetime.UTC)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The stored descriptions of the model, read from its manifest."""
+        return self._open().manifest.architecture
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where it was made: versions, host, git commit; read from its manifest."""
+        return dict(self._open().manifest.environment)
+
+    def load_model(
+        self,
+        *,
+        device: str | torch.device = "cpu",
+        trust: str | Collection[str] | None = None,
+        classes: Mapping[str, Any] | None = None,
+        verify: bool = True,
+    ) -> nn.Module:
+        """Rebuild the model, in eval mode. Nothing about it is specified by hand.
+
+        Args:
+            device: Where its tensors go.
+            trust: Packages whose functions and objects the checkpoint may refer to beside its own;
+                ``"source"`` also runs the source that is kept in the checkpoint.
+            classes: Classes by name, where they are not importable: ``{"Net": Net}``.
+            verify: Compare every byte with its digest before the model is built.
+
+        Returns:
+            The model; its parameters require gradients as they did when it was logged. Local
+            files are mapped into memory, copy on write.
+
+        Raises:
+            ArchitectureError: It can't be rebuilt here; says what to do.
+            CorruptCheckpointError: The bytes are not those that were written.
+            UntrustedCheckpointError: It refers to something that loading must not touch.
+            NotFoundError: Its files are gone.
+        """
+        from tracker.loading.fetch import is_local
+        from tracker.loading.restore import restore_model
+
+        return restore_model(
+            self._open(),
+            device=device,
+            trust=trust,
+            classes=classes,
+            verify=verify,
+            local=is_local(self.record),
+        ).model
+
+    def load_state_dict(
+        self, *, device: str | torch.device = "cpu", verify: bool = True
+    ) -> dict[str, Tensor]:
+        """Return the model's state_dict: tensors by key, in their stored shape and dtype."""
+        from tracker.loading.restore import restore_state_dict
+
+        return restore_state_dict(self._open(), device=device, verify=verify)
+
+    def resume(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: Any = None,
+        scheduler: Any = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Load weights and training state into live objects: all of it, or nothing.
+
+        Returns:
+            The plain values that were logged in ``state=``, by name.
+
+        Raises:
+            MismatchError: Something does not fit; nothing was changed.
+        """
+        from tracker.loading.resume import resume_training
+
+        return resume_training(
+            self._open(), model=model, optimizer=optimizer, scheduler=scheduler, state=state
+        )
+
+    def export(self, path: str | Path) -> Path:
+        """Write the weights to one safetensors file that needs neither tracker nor MLflow.
+
+        It holds every key of the state_dict, so that ``safetensors.torch.load_file(path)`` goes
+        straight into ``load_state_dict``; class, epoch and metrics are in its metadata.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            StorageError: It can't be written; a file that was there before is as it was.
+        """
+        from tracker.format import export_state_dict
+
+        export_state_dict(self._open(), Path(path))
+        return Path(path)
+
+    def explain(self) -> str:
+        """Return how this checkpoint's model is rebuilt, and what stood in the way of other ways."""
+        from tracker.loading.explain import explain
+
+        return explain(self.record, self._open())
+
+    def _open(self) -> StoredCheckpoint:
+        from tracker.loading.fetch import fetch
+
+        return fetch(self.record)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value:.6g}" for name, value in self.metrics.items())
+        return (
+            f"<Checkpoint {self.id[:10]} {self.name} of {self.model_text} in "
+            f"{self.experiment!r}{': ' + shown if shown else ''}>"
+        )

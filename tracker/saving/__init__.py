@@ -1,0 +1,1 @@
+"""Saving a checkpoint. Read `pipeline` first: the order of a save is the design."""

@@ -1,0 +1,60 @@
+"""Where and with what a checkpoint was made: versions, host, git commit."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tracker.types import Json
+
+
+def environment(modules: Iterable[str]) -> dict[str, Json]:
+    """Return what is known about the machine, for the manifest.
+
+    Args:
+        modules: Names of the Python modules that the model's classes come from; the versions of
+            the packages that they belong to are recorded.
+    """
+    packages = {name.split(".")[0] for name in modules}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "host": platform.node(),
+        "packages": _versions(frozenset(packages)),
+        "git": _git(str(_code_directory())),
+    }
+
+
+@functools.lru_cache(maxsize=32)
+def _versions(packages: frozenset[str]) -> dict[str, Json]:
+    distributions = importlib.metadata.packages_distributions()
+    names = {"checkpoint-tracker", "mlflow", "torch"}
+    for package in packages - {"mlflow", "tracker"}:
+        names.update(distributions.get(package, ())[:1])
+    return {name: importlib.metadata.version(name) for name in sorted(names)}
+
+
+def _code_directory() -> Path:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    folder = Path(file).parent if file else Path.cwd()
+    return folder if folder.is_dir() else Path.cwd()
+
+
+@functools.lru_cache(maxsize=8)
+def _git(folder: str) -> Json:
+    """Return the commit that the training code is at, once a process; None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

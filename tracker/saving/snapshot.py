@@ -1,0 +1,89 @@
+"""Takes what a checkpoint consists of from the live objects, as JSON and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from tracker.architecture.proof import Description, describe
+from tracker.architecture.wrappers import unwrapped
+from tracker.errors import InvalidArgumentError
+from tracker.types import Json
+from tracker.values import TensorTable, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A model and its training state, described.
+
+    Attributes:
+        description: The model.
+        training: The training state as typed JSON, or None if none was given.
+        training_tensors: The tensors that it names.
+    """
+
+    description: Description
+    training: Json
+    training_tensors: dict[str, Tensor]
+
+
+def take(
+    model: object, *, optimizer: object, scheduler: object, state: object
+) -> Snapshot:
+    """Describe a model and its training state.
+
+    Raises:
+        InvalidArgumentError: The model is no ``nn.Module``, or a state has no ``state_dict()``.
+        UnstorableError: A tensor or value can't be stored; names its path.
+    """
+    if not isinstance(model, nn.Module):
+        raise InvalidArgumentError(
+            f"model is a {type(model).__name__}; log_checkpoint expects a torch.nn.Module "
+            "(not its state_dict: the module itself is needed to rebuild it)."
+        )
+    table = TensorTable()
+    training = _training(table, optimizer=optimizer, scheduler=scheduler, state=state)
+    return Snapshot(describe(unwrapped(model)), training, table.tensors)
+
+
+def _training(table: TensorTable, *, optimizer: object, scheduler: object, state: object) -> Json:
+    parts: dict[str, Json] = {}
+    for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
+        if part is not None:
+            parts[name] = _stateful(part, name, table)
+    if state is not None:
+        if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
+            raise InvalidArgumentError(
+                f"state must be a dict by name, not {type(state).__name__}; "
+                'for example state={"scaler": scaler, "seed": 7}.'
+            )
+        parts["state"] = {
+            name: _stateful(part, f"state.{name}", table)
+            if has_state(part)
+            else {"value": encode(part, f"state.{name}", tensor=table.add)}
+            for name, part in state.items()
+        }
+    return parts or None
+
+
+def has_state(part: object) -> bool:
+    """Return whether an object keeps state in ``state_dict()`` and takes it back."""
+    return callable(getattr(part, "state_dict", None)) and callable(
+        getattr(part, "load_state_dict", None)
+    )
+
+
+def _stateful(part: Any, name: str, table: TensorTable) -> Json:
+    if not has_state(part):
+        raise InvalidArgumentError(
+            f"{name} is a {type(part).__name__}, which has no state_dict(); pass the object itself "
+            '(several optimizers: state={"generator_optimizer": …, "critic_optimizer": …}).'
+        )
+    kind = type(part)
+    return {
+        "class": f"{kind.__module__}:{kind.__qualname__}",
+        "state_dict": encode(part.state_dict(), name, tensor=table.add),
+    }
