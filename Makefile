@@ -1,0 +1,41 @@
+# One command for each habit. `make demo` and `make test` need only Python 3.11+, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-fast lint format bench clean
+
+demo: $(READY)
+	$(BIN)/tracker demo
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist loadfile
+
+test-fast: $(READY)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not system"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/roundtrip.py
+
+# The constraints hold every version, torch among them: its CPU build where the index offers one.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("tracker needs Python 3.11 or newer; set PYTHON=" * (sys.version_info < (3, 11)))'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) tracker-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
