@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from tracker.checkpoint import Checkpoint
 from tracker.errors import InvalidArgumentError
 from tracker.loading import find
-from tracker.loading.mirror import open_current
+from tracker.loading.mirror import fill, open_current
 from tracker.loading.resolve import resolve
 from tracker.pending import PendingCheckpoint
+from tracker.upkeep.database import Upgraded, upgrade
+from tracker.upkeep.doctor import Finding, examine
 
 if TYPE_CHECKING:
     import torch
@@ -241,3 +243,23 @@ def as_checkpoint(source: Checkpoint | str) -> Checkpoint:
             f"source is a {type(source).__name__}; expected a Checkpoint, an id or a URI."
         )
     return Checkpoint(resolve(source))
+
+
+def upgrade_database() -> Upgraded:
+    """Create or upgrade the catalog's tables in the database in force."""
+    return upgrade()
+
+
+def reindex() -> int:
+    """Enter every checkpoint that MLflow holds into the catalog; return how many there are.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+        CatalogError: The catalog can't be used.
+    """
+    return fill(open_current())
+
+
+def diagnose() -> list[Finding]:
+    """Return what tracking store, catalog, artifact store and versions are in force."""
+    return examine()

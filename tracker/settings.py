@@ -51,11 +51,12 @@ def trusted_packages() -> frozenset[str] | None:
     return frozenset(name.strip() for name in given.split(",") if name.strip())
 
 
-def without_password(uri: str) -> str:
-    """Return a URI as it may be shown in messages: its password replaced by ``***``.
+def display_uri(uri: str) -> str:
+    """Return a URI as it may be shown and logged: without its password.
 
     Example:
-        >>> without_password("postgresql://me:secret@host/db")
-        'postgresql://me:***@host/db'
+        >>> display_uri("postgresql://ada:secret@db/mlflow")
+        'postgresql://ada:***@db/mlflow'
     """
-    return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", uri)
+    without_user_info = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", uri, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", without_user_info, flags=re.IGNORECASE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 import types
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,8 +40,10 @@ def call_text(model: object) -> Text:
         named = {f"arg{i}": value for i, value in enumerate(call.args)} | call.kwargs
         return Text(f"{name}({_joined(call.args, call.kwargs)})", _params(named))
     # With *args the ones before can't be named in a call.
-    starred = any(p.kind is p.VAR_POSITIONAL and bound.arguments.get(n)
-                  for n, p in bound.signature.parameters.items())
+    starred = any(
+        p.kind is p.VAR_POSITIONAL and bound.arguments.get(n)
+        for n, p in bound.signature.parameters.items()
+    )
     shown = _joined(bound.args, bound.kwargs) if starred else _joined((), _flat(bound))
     bound.apply_defaults()
     return Text(f"{name}({shown})", _params(_flat(bound)))

@@ -41,9 +41,7 @@ def instantiate(
     return model
 
 
-def _from_constructor(
-    architecture: Architecture, imports: Imports, pool: TensorPool
-) -> nn.Module:
+def _from_constructor(architecture: Architecture, imports: Imports, pool: TensorPool) -> nn.Module:
     device = constructor_device(architecture.constructor)
     # As in the proof: on the meta device the arguments are without values too.
     arguments = TensorPool() if device == "meta" else pool

@@ -115,7 +115,7 @@ class _Keeping:
         if kind in (list, tuple, slice, set, frozenset, deque):
             return self._sequence(value, kind, depth + 1)
         if kind in (dict, OrderedDict, Counter):
-            return kind(self._pairs(value, depth + 1))
+            return kind(dict(self._pairs(value, depth + 1)))
         if kind is defaultdict:
             return defaultdict(value.default_factory, self._pairs(value, depth + 1))
         if kind in (types.SimpleNamespace, argparse.Namespace):

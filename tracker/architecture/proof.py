@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from blake3 import blake3
@@ -115,7 +116,7 @@ def _prove(
         problems += hidden
         for device in devices:
             failure = _attempt(
-                "constructor", wanted, lambda d=device: _construct(constructor, tree, d)
+                "constructor", wanted, partial(_construct, constructor, tree, device)
             )
             if failure is None:
                 return _Verdict("constructor", device, tuple(tree.problems))
@@ -147,8 +148,9 @@ def _attempt(what: str, wanted: Json, make: Callable[[], nn.Module]) -> Problem 
         return Problem(what, str(error))
     if built == wanted:
         return None
-    return Problem(what, f"rebuilding gave another model: it differs in "
-                         f"{first_difference(wanted, built)}.")
+    return Problem(
+        what, f"rebuilding gave another model: it differs in {first_difference(wanted, built)}."
+    )
 
 
 def _hidden_tensor(structure: Json) -> list[Problem]:
@@ -163,7 +165,12 @@ def _hidden_tensor(structure: Json) -> list[Problem]:
             pending.extend(node)
         elif isinstance(node, dict):
             if "$opaque" in node and holds_tensor(node["$opaque"], table):
-                return [Problem("constructor", "a tensor is held inside a function or object that "
-                                "can't be stored, so constructing could not give it its values.")]
+                return [
+                    Problem(
+                        "constructor",
+                        "a tensor is held inside a function or object that "
+                        "can't be stored, so constructing could not give it its values.",
+                    )
+                ]
             pending.extend(node.values())
     return []

@@ -125,6 +125,9 @@ def _builtin_reference(function: BuiltinFunctionType) -> str:
     owner = getattr(function, "__self__", None)
     homes = _HOMES_OF_BUILTINS + ((owner,) if isinstance(owner, ModuleType) else ())
     for home in homes:
-        if getattr(home, name, None) is function:
-            return f"{home.__name__}:{name}"
+        # torch.linalg.norm calls itself linalg_norm.
+        short = name.removeprefix(home.__name__.split(".")[-1] + "_")
+        for candidate in (name, short):
+            if vars(home).get(candidate) is function:
+                return f"{home.__name__}:{candidate}"
     raise NotReferableError(f"the builtin {name!r} belongs to no known module")

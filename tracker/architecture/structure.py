@@ -85,6 +85,7 @@ class Tree:
                 "rebuilt.",
             )
         if self._check:
+            check_storable(tensor, path)
             self._refuse_views(tensor, path)
         key = self._names.get(id(tensor))
         slot: dict[str, Json] = {
@@ -125,7 +126,9 @@ def _extent(tensor: Tensor) -> tuple[int, int]:
     if not tensor.numel():
         return 0, 0
     start = int(tensor.storage_offset())
-    last = sum(int(n - 1) * int(stride) for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    last = sum(
+        int(n - 1) * int(stride) for n, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
     return start * tensor.element_size(), (start + last + 1) * tensor.element_size()
 
 

@@ -33,8 +33,10 @@ def direction(metric: str, mode: str | None) -> Mode:
         >>> direction("val_loss", None), direction("top1-accuracy", None)
         ('min', 'max')
     """
-    if mode == "min" or mode == "max":
-        return mode
+    if mode == "min":
+        return "min"
+    if mode == "max":
+        return "max"
     if mode is not None:
         raise InvalidArgumentError(f"mode={mode!r}: expected 'min', 'max' or None.")
     words = _words(metric)

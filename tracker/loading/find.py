@@ -72,9 +72,7 @@ def best(engine: Engine, scope: Scope, metric: str, mode: str | None) -> Checkpo
     return found
 
 
-def get(
-    engine: Engine, scope: Scope, *, epoch: int | None, step: int | None
-) -> CheckpointRecord:
+def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) -> CheckpointRecord:
     """Return the checkpoint at an epoch or step, or the latest if neither is given.
 
     Of several runs the newest counts, and of several steps in an epoch the last. Several models in

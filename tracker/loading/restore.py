@@ -65,9 +65,7 @@ def restore_model(
     def fetch(group: str, name: str) -> Tensor:
         return stored.tensor(group, name, verify=False).to(target)
 
-    model = instantiate(
-        stored.manifest.architecture, stored.manifest.state_values, imports, fetch
-    )
+    model = instantiate(stored.manifest.architecture, stored.manifest.state_values, imports, fetch)
     return Restored(model.eval(), imports.found)
 
 

@@ -115,9 +115,7 @@ def _extra_state(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
     return read_state_values(values, structure, Imports(), model, pool)
 
 
-def _load(
-    stored: StoredCheckpoint, entry: Any, part: Any, name: str
-) -> Callable[[], object]:
+def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Callable[[], object]:
     """Check one part against what was saved of it; return what will load it."""
     if entry is None:
         raise MismatchError(
@@ -169,10 +167,20 @@ def _check_groups(saved: dict[str, Any], optimizer: Any, name: str) -> None:
         raise MismatchError(_report(f"The state of {name} does not fit", problems))
 
 
-_ELEMENTWISE = frozenset({
-    "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "acc_delta",
-    "grad_avg", "sum", "ax", "prev",
-})
+_ELEMENTWISE = frozenset(
+    {
+        "exp_avg",
+        "exp_avg_sq",
+        "max_exp_avg_sq",
+        "momentum_buffer",
+        "square_avg",
+        "acc_delta",
+        "grad_avg",
+        "sum",
+        "ax",
+        "prev",
+    }
+)
 """State that torch's optimizers keep in the shape of the parameter."""
 
 

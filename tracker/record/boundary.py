@@ -37,5 +37,5 @@ def mlflow_errors(doing: str) -> Iterator[None]:
         # requests, urllib3, SQLAlchemy and boto3 errors all pass through MLflow unchanged.
         raise RecordError(
             f"MLflow could not be reached for {doing} (tracking URI "
-            f"{settings.without_password(tracking_uri())}): {type(error).__name__}: {error}"
+            f"{settings.display_uri(tracking_uri())}): {type(error).__name__}: {error}"
         ) from error

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mlflow.entities import LoggedModelOutput
+from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.tracking import MlflowClient
 
+from tracker.record import experiments
 from tracker.record.boundary import mlflow_errors
 from tracker.record.runs import MAX_PARAM_LENGTH, Run
 from tracker.record.tags import MODEL_TYPE, to_record
 from tracker.types import CheckpointRecord
 
 _PAGE = 1000
+_EXPERIMENTS_PER_REQUEST = 100
 _log = logging.getLogger("tracker")
 
 
@@ -68,31 +70,25 @@ def delete(model_id: str) -> None:
 def checkpoints(since: int = 0) -> Iterator[CheckpointRecord]:
     """Yield every checkpoint that MLflow holds, or those updated since ``since`` (milliseconds)."""
     client = MlflowClient()
+    names = experiments.names()
+    ids = list(names)
     with mlflow_errors("listing the logged models"):
-        names = {e.experiment_id: e.name for e in _experiments(client)}
-        ids = list(names)
-        for start in range(0, len(ids), 100):
-            token: str | None = None
-            while True:
-                page = client.search_logged_models(
-                    ids[start : start + 100],
-                    filter_string=f"last_updated_timestamp >= {since}" if since else None,
-                    max_results=_PAGE,
-                    page_token=token,
-                )
-                for model in page:
-                    record = to_record(model, names[model.experiment_id])
-                    if record is not None:
-                        yield record
-                token = page.token
-                if not token:
-                    break
+        for start in range(0, len(ids), _EXPERIMENTS_PER_REQUEST):
+            for model in _models(client, ids[start : start + _EXPERIMENTS_PER_REQUEST], since):
+                record = to_record(model, names[model.experiment_id])
+                if record is not None:
+                    yield record
 
 
-def _experiments(client: MlflowClient) -> Iterator[object]:
+def _models(client: MlflowClient, experiment_ids: list[str], since: int) -> Iterator[LoggedModel]:
     token: str | None = None
     while True:
-        page = client.search_experiments(max_results=_PAGE, page_token=token)
+        page = client.search_logged_models(
+            experiment_ids,
+            filter_string=f"last_updated_timestamp >= {since}" if since else None,
+            max_results=_PAGE,
+            page_token=token,
+        )
         yield from page
         token = page.token
         if not token:
@@ -118,5 +114,3 @@ def prepare_database(uri: str) -> None:
     """
     with mlflow_errors("creating MLflow's tables"):
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-
-

@@ -76,9 +76,7 @@ def log_metrics(
         timestamp: Milliseconds since 1970-01-01 UTC.
     """
     entities = [
-        Metric(
-            name, value, timestamp, step, model_id=None if math.isnan(value) else model_id
-        )
+        Metric(name, value, timestamp, step, model_id=None if math.isnan(value) else model_id)
         for name, value in metrics.items()
     ]
     with mlflow_errors(f"logging the metrics of run {run_id}"):

@@ -51,7 +51,11 @@ def _git(folder: str) -> Json:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", folder, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         ).stdout.strip()
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import re
 from collections.abc import Mapping
@@ -67,9 +68,10 @@ def _check_count(name: str, value: Any) -> int | None:
         raise InvalidArgumentError(
             f"{name}={value!r} is of type {type(value).__name__}; expected an integer, 0 or more."
         )
-    if not 0 <= value <= _MAX_STEP:
-        raise InvalidArgumentError(f"{name}={value} is out of range; expected 0 or more.")
-    return int(value)
+    number = int(value)
+    if not 0 <= number <= _MAX_STEP:
+        raise InvalidArgumentError(f"{name}={number} is out of range; expected 0 or more.")
+    return number
 
 
 def _check_metrics(metrics: Any) -> dict[str, float]:
@@ -100,7 +102,7 @@ def _check_metric_name(name: object) -> str:
 def _number(name: str, value: Any) -> float:
     """Return a metric as a float; tensors and arrays of one element count as numbers."""
     shape = getattr(value, "shape", None)
-    if shape is not None and len(shape) == 0 or (shape is not None and tuple(shape) == (1,)):
+    if shape is not None and math.prod(shape) == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         hint = " (take .mean() or .item() first)" if shape is not None else ""

@@ -30,9 +30,7 @@ class Snapshot:
     training_tensors: dict[str, Tensor]
 
 
-def take(
-    model: object, *, optimizer: object, scheduler: object, state: object
-) -> Snapshot:
+def take(model: object, *, optimizer: object, scheduler: object, state: object) -> Snapshot:
     """Describe a model and its training state.
 
     Raises:

@@ -53,7 +53,7 @@ def _float(name: Any) -> float:
 
 
 def _numpy_dtype(text: Any) -> np.dtype[Any]:
-    dtype = np.dtype(text)
+    dtype: np.dtype[Any] = np.dtype(text)
     if dtype.hasobject:
         raise ValueError("object dtypes hold pickles")
     return dtype

@@ -47,7 +47,7 @@ class TensorTable:
 
 def check_storable(tensor: Tensor, path: str) -> None:
     """Raise UnstorableError, naming ``path``, unless the tensor is plain strided memory."""
-    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+    if torch.nn.parameter.is_lazy(tensor):
         raise UnstorableError(
             path,
             "is an uninitialised parameter of a lazy module, so it has no values yet; "

@@ -1,0 +1,60 @@
+"""The SQL index over checkpoints that answers queries; derived from MLflow, always rebuildable.
+
+It lives in MLflow's own database (a SQLite file or PostgreSQL), beside MLflow's tables and without
+touching them. ``tables.py`` is the schema, whose history is in the top-level ``migrations``;
+``database.py`` opens it, ``writes.py`` changes it, ``queries.py`` asks it; ``filters.py`` reads
+MLflow's search syntax and ``conditions.py`` says it in SQL.
+"""
+
+from sqlalchemy import Engine
+
+from tracker.catalog.database import (
+    create_or_upgrade,
+    current_revision,
+    head_revision,
+    open_catalog,
+)
+from tracker.catalog.filters import parse_filter, parse_order
+from tracker.catalog.location import catalog_uri, is_mirror
+from tracker.catalog.opening import open_for_logging, open_for_reading
+from tracker.catalog.queries import (
+    at,
+    best,
+    by_id,
+    count,
+    epochs,
+    experiment_names,
+    latest,
+    metric_counts,
+    run_ids,
+    search,
+)
+from tracker.catalog.scope import Scope
+from tracker.catalog.writes import put, remove
+
+__all__ = [
+    "Engine",
+    "Scope",
+    "at",
+    "best",
+    "by_id",
+    "catalog_uri",
+    "count",
+    "create_or_upgrade",
+    "current_revision",
+    "epochs",
+    "experiment_names",
+    "head_revision",
+    "is_mirror",
+    "latest",
+    "metric_counts",
+    "open_catalog",
+    "open_for_logging",
+    "open_for_reading",
+    "parse_filter",
+    "parse_order",
+    "put",
+    "remove",
+    "run_ids",
+    "search",
+]

@@ -1,0 +1,212 @@
+"""Opening, creating and upgrading the catalog.
+
+`open_catalog` is called for every save and every query, so what it learnt about a database is kept
+for the process: engines are cached by URL and process id (a forked child must not share its
+parent's connections).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, Engine, inspect, text
+
+from tracker.catalog.engines import make_engine, parse_uri, sqlite_file
+from tracker.catalog.transactions import reading, writing
+from tracker.errors import CatalogError, CatalogVersionError, NotFoundError
+from tracker.settings import display_uri
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+VERSION_TABLE = "tracker_alembic_version"
+
+_open_engines: dict[tuple[str, int, int], Engine] = {}
+
+# Alembic keeps the migration that runs in module globals.
+_migrating = threading.Lock()
+
+
+def open_catalog(uri: str) -> Engine:
+    """Open an existing catalog for reading and writing; cheap when called again.
+
+    A SQLite file with an older schema is upgraded first.
+
+    Args:
+        uri: The database, as MLflow writes it: ``sqlite:///mlflow.db``, ``postgresql://…``.
+
+    Raises:
+        NotFoundError: There is no such file, or the database holds no catalog.
+        CatalogVersionError: A newer tracker made it, or it is older and on a database server.
+        CatalogError: The database can't be reached or used.
+    """
+    url = parse_uri(uri)
+    key = _cache_key(url, uri)
+    if key not in _open_engines:
+        engine = make_engine(url)
+        _check_revision(engine, uri)
+        _open_engines[key] = engine
+    return _open_engines[key]
+
+
+def create_or_upgrade(uri: str) -> str:
+    """Create the catalog's tables, or bring them up to date; safe while others do the same.
+
+    MLflow's tables in the same database are left alone.
+
+    Args:
+        uri: The database; a SQLite file that doesn't exist is created.
+
+    Returns:
+        The revision of the schema, which is `head_revision`.
+
+    Raises:
+        CatalogVersionError: A newer tracker made the catalog.
+        CatalogError: The database can't be reached or used.
+    """
+    url = parse_uri(uri)
+    file = sqlite_file(url)
+    if file is not None:
+        _make_directory(file)
+    engine = make_engine(url, "rwc")
+    try:
+        # Looked at without the lock first: usually there is nothing to do.
+        if current_revision(engine) != head_revision():
+            with _migrating, writing(engine, "migration") as connection:
+                _migrate(connection, uri)
+    finally:
+        engine.dispose()
+    return head_revision()
+
+
+def current_revision(engine: Engine) -> str | None:
+    """Return the revision of a catalog's schema, or None if the database holds no catalog.
+
+    Raises:
+        CatalogError: The database can't be reached or used.
+    """
+    with reading(engine) as connection:
+        return _revision(connection)
+
+
+@cache
+def head_revision() -> str:
+    """Return the revision of the schema that this version of tracker uses."""
+    return _known_revisions()[-1]
+
+
+def _cache_key(url: URL, uri: str) -> tuple[str, int, int]:
+    file = sqlite_file(url)
+    # The inode: a file that was deleted and made anew is another catalog.
+    inode = 0 if file is None else _inode(file, uri)
+    return url.render_as_string(hide_password=False), inode, os.getpid()
+
+
+def _inode(file: Path, uri: str) -> int:
+    try:
+        return file.stat().st_ino
+    except (FileNotFoundError, NotADirectoryError):
+        raise _nothing_logged(uri, f"There is no file {file}") from None
+    except OSError as error:
+        raise CatalogError(
+            f"{display_uri(uri)} can't be opened: {error}. Check the path and your rights."
+        ) from error
+
+
+def _make_directory(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogError(
+            f"The directory of {file} can't be made: {error}. Check the path and your rights."
+        ) from error
+
+
+def _nothing_logged(uri: str, what: str) -> NotFoundError:
+    return NotFoundError(
+        f"{what}: no checkpoint was logged to {display_uri(uri)} yet. Check the working directory "
+        f"({Path.cwd()}) and MLFLOW_TRACKING_URI, log a checkpoint first, or run "
+        "`tracker reindex` if MLflow holds checkpoints already."
+    )
+
+
+def _check_revision(engine: Engine, uri: str) -> None:
+    found = current_revision(engine)
+    if found is None:
+        raise _nothing_logged(uri, "The database holds no catalog")
+    if found == head_revision():
+        return
+    _refuse_newer(found, uri)
+    if engine.dialect.name != "sqlite":
+        raise CatalogVersionError(
+            f"The catalog in {display_uri(uri)} has schema {found}, this tracker needs "
+            f"{head_revision()}: run `tracker db upgrade`, after a backup."
+        )
+    create_or_upgrade(uri)
+
+
+def _refuse_newer(found: str, uri: str) -> None:
+    if found not in _known_revisions():
+        raise CatalogVersionError(
+            f"The catalog in {display_uri(uri)} has schema {found}, made by a newer tracker; this "
+            f"one knows it up to {head_revision()}: pip install --upgrade checkpoint-tracker."
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    return None if revision is None else str(revision)
+
+
+def _migrate(connection: Connection, uri: str) -> None:
+    found = _revision(connection)
+    if found == head_revision():
+        return
+    if found is not None:
+        _refuse_newer(found, uri)
+    from alembic import command
+    from alembic.util import CommandError
+
+    config = migration_config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise CatalogError(
+            f"The catalog in {display_uri(uri)} could not be upgraded from {found} to "
+            f"{head_revision()}: {error}. Nothing was changed."
+        ) from error
+
+
+def migration_config() -> Config:
+    """Return Alembic's configuration, made in code: users need no ``alembic.ini``."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    return config
+
+
+@cache
+def _migrations() -> Path:
+    package = Path(__file__).resolve().parents[1]
+    for directory in (package / "migrations", package.parent / "migrations"):
+        if (directory / "env.py").is_file():
+            return directory
+    raise CatalogError(
+        f"The catalog's migrations are missing beside {package}: "
+        "pip install --force-reinstall checkpoint-tracker."
+    )
+
+
+@cache
+def _known_revisions() -> tuple[str, ...]:
+    # Read from the file names, which start with the revision, to spare Alembic's import.
+    scripts = (_migrations() / "versions").glob("[0-9]*.py")
+    return tuple(sorted(script.stem.partition("_")[0] for script in scripts))

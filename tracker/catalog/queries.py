@@ -1,0 +1,212 @@
+"""The questions that the catalog answers.
+
+Every function takes the engine of `tracker.catalog.open_catalog` and raises CatalogError if the
+database can't be reached, and FilterSyntaxError if the scope's filter does not parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select
+
+from tracker.catalog.conditions import attribute_column, keyed_value
+from tracker.catalog.filters import parse_order
+from tracker.catalog.records import load_records
+from tracker.catalog.scope import Scope, checkpoint_conditions, metric_conditions
+from tracker.catalog.tables import Checkpoint, Experiment, Metric
+from tracker.catalog.transactions import reading
+from tracker.errors import InvalidArgumentError
+from tracker.types import CheckpointRecord, Mode
+
+_MAX_BY_PREFIX = 6
+_LAST_CHARACTER = "\U0010ffff"
+_NEWEST_FIRST = (Checkpoint.created_at.desc(), Checkpoint.id)
+
+
+def search(
+    engine: Engine,
+    scope: Scope,
+    *,
+    order_by: Sequence[str] = (),
+    max_results: int | None = 100,
+    offset: int = 0,
+) -> list[CheckpointRecord]:
+    """Return the checkpoints of a scope, the newest first unless ordered otherwise.
+
+    Args:
+        engine: The catalog.
+        scope: Which checkpoints.
+        order_by: As in MLflow, ``metrics.val_loss ASC`` or ``attributes.epoch DESC``; what lacks
+            the value, or is NaN, comes last either way. Ties: the newest first, then by id.
+        max_results: The most to return; None: all.
+        offset: How many to skip.
+
+    Raises:
+        InvalidArgumentError: A negative number, or an ``order_by`` that does not parse.
+
+    Example:
+        >>> search(engine, Scope(("digits",)), order_by=["metrics.val_loss ASC"], max_results=10)
+    """
+    if offset < 0 or (max_results is not None and max_results < 0):
+        raise InvalidArgumentError(
+            f"max_results={max_results} and offset={offset}: neither may be negative."
+        )
+    orders = [_order_clause(element) for element in order_by]
+    with reading(engine) as connection:
+        query = _ids_of(connection, scope).order_by(*orders, *_NEWEST_FIRST)
+        return _load(connection, query.limit(max_results).offset(offset or None))
+
+
+def best(engine: Engine, scope: Scope, metric: str, mode: Mode) -> CheckpointRecord | None:
+    """Return the checkpoint with the best value of a metric, or None if none has a finite one.
+
+    A NaN never wins. Ties go to the earlier epoch, then to the earlier ``created_at``, then by id.
+
+    Args:
+        engine: The catalog.
+        scope: Which checkpoints.
+        metric: The metric's name.
+        mode: ``min`` or ``max``.
+    """
+    if mode not in ("min", "max"):
+        raise InvalidArgumentError(f"mode={mode!r}: it must be 'min' or 'max'.")
+    with reading(engine) as connection:
+        conditions = [
+            *metric_conditions(connection, scope),
+            Metric.key == metric,
+            Metric.value.is_not(None),
+        ]
+        # In two steps, each a look-up at one end of an index: the value, and among the
+        # checkpoints that have it the earliest.
+        by_value = Metric.value.asc() if mode == "min" else Metric.value.desc()
+        value = connection.execute(
+            select(Metric.value).where(*conditions).order_by(by_value).limit(1)
+        ).scalar_one_or_none()
+        earliest = (Metric.epoch.asc().nulls_last(), Metric.created_at, Metric.checkpoint_id)
+        query = select(Metric.checkpoint_id).where(*conditions, Metric.value == value)
+        found = _load(connection, query.order_by(*earliest).limit(1))
+    return found[0] if found else None
+
+
+def at(
+    engine: Engine, scope: Scope, *, epoch: int | None = None, step: int | None = None
+) -> list[CheckpointRecord]:
+    """Return the checkpoints of an epoch, of a step or of both, the newest first.
+
+    Raises:
+        InvalidArgumentError: Neither was given.
+    """
+    if epoch is None and step is None:
+        raise InvalidArgumentError("Give an epoch or a step to look for.")
+    with reading(engine) as connection:
+        query = _ids_of(connection, scope)
+        if epoch is not None:
+            query = query.where(Checkpoint.epoch == epoch)
+        if step is not None:
+            query = query.where(Checkpoint.step == step)
+        return _load(connection, query.order_by(*_NEWEST_FIRST))
+
+
+def latest(engine: Engine, scope: Scope) -> CheckpointRecord | None:
+    """Return the newest checkpoint: by ``created_at``, then epoch, step and id."""
+    newest = (
+        Checkpoint.created_at.desc(),
+        Checkpoint.epoch.desc().nulls_last(),
+        Checkpoint.step.desc().nulls_last(),
+        Checkpoint.id.desc(),
+    )
+    with reading(engine) as connection:
+        found = _load(connection, _ids_of(connection, scope).order_by(*newest).limit(1))
+    return found[0] if found else None
+
+
+def by_id(engine: Engine, id_or_prefix: str) -> list[CheckpointRecord]:
+    """Return the checkpoint with an id, or up to six whose id starts with it.
+
+    Args:
+        engine: The catalog.
+        id_or_prefix: With or without MLflow's ``m-``. Blank finds none.
+    """
+    prefixes = [id_or_prefix, f"m-{id_or_prefix}"]
+    if not id_or_prefix.strip():
+        return []
+    with reading(engine) as connection:
+        exact = load_records(connection, prefixes)
+        if exact:
+            return exact[:1]
+        starts = select(Checkpoint.id).where(_starts_with(prefixes[0]) | _starts_with(prefixes[1]))
+        return _load(connection, starts.order_by(Checkpoint.id).limit(_MAX_BY_PREFIX))
+
+
+def experiment_names(engine: Engine) -> list[str]:
+    """Return the names of the experiments that have checkpoints, sorted."""
+    has_checkpoints = exists().where(Checkpoint.experiment_id == Experiment.id)
+    query = select(Experiment.name).where(has_checkpoints).distinct().order_by(Experiment.name)
+    with reading(engine) as connection:
+        return list(connection.execute(query).scalars())
+
+
+def run_ids(engine: Engine, scope: Scope, limit: int) -> list[str]:
+    """Return up to ``limit`` runs of a scope, those with the newest checkpoints first."""
+    with reading(engine) as connection:
+        query = (
+            select(Checkpoint.run_id)
+            .where(*checkpoint_conditions(connection, scope))
+            .group_by(Checkpoint.run_id)
+            .order_by(func.max(Checkpoint.created_at).desc(), Checkpoint.run_id)
+        )
+        return list(connection.execute(query.limit(limit)).scalars())
+
+
+def metric_counts(engine: Engine, scope: Scope) -> dict[str, tuple[int, int]]:
+    """Return by metric how many checkpoints of a scope have it, and in how many it isn't NaN."""
+    with reading(engine) as connection:
+        query = (
+            select(Metric.key, func.count(), func.count(Metric.value))
+            .where(*metric_conditions(connection, scope))
+            .group_by(Metric.key)
+            .order_by(Metric.key)
+        )
+        return {key: (total, numbers) for key, total, numbers in connection.execute(query)}
+
+
+def epochs(engine: Engine, scope: Scope) -> list[int]:
+    """Return the epochs of which a scope has checkpoints, ascending."""
+    with reading(engine) as connection:
+        query = (
+            select(Checkpoint.epoch)
+            .where(Checkpoint.epoch.is_not(None), *checkpoint_conditions(connection, scope))
+            .distinct()
+            .order_by(Checkpoint.epoch)
+        )
+        return [epoch for epoch in connection.execute(query).scalars() if epoch is not None]
+
+
+def count(engine: Engine, scope: Scope) -> int:
+    """Return how many checkpoints a scope has."""
+    with reading(engine) as connection:
+        query = select(func.count(Checkpoint.id))
+        conditions = checkpoint_conditions(connection, scope)
+        return connection.execute(query.where(*conditions)).scalar_one()
+
+
+def _ids_of(connection: Connection, scope: Scope) -> Select[Any]:
+    return select(Checkpoint.id).where(*checkpoint_conditions(connection, scope))
+
+
+def _load(connection: Connection, ids: Select[Any]) -> list[CheckpointRecord]:
+    return load_records(connection, connection.execute(ids).scalars().all())
+
+
+def _starts_with(prefix: str) -> ColumnElement[bool]:
+    # A range, not LIKE: it uses the index, and nothing in the prefix is a wildcard.
+    return and_(Checkpoint.id >= prefix, Checkpoint.id <= prefix + _LAST_CHARACTER)
+
+
+def _order_clause(element: str) -> ColumnElement[Any]:
+    order = parse_order(element)
+    is_attribute = order.field.kind == "attribute"
+    value = attribute_column(order.field) if is_attribute else keyed_value(order.field)
+    return (value.desc() if order.descending else value.asc()).nulls_last()

@@ -1,0 +1,118 @@
+"""The boundary to the database: transactions, and its errors as tracker's.
+
+No exception of SQLAlchemy or of a driver leaves the catalog other than as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DataError, DBAPIError, TimeoutError
+
+from tracker.catalog.engines import BUSY_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
+from tracker.errors import CatalogError, InvalidArgumentError
+
+_SIGNS = (
+    (
+        "is locked",
+        f"Another process kept it locked for {BUSY_TIMEOUT_SECONDS:.0f} seconds; try again, and "
+        "for many writers use PostgreSQL.",
+    ),
+    ("not a database", "The file is something else, or damaged: check the path."),
+    ("malformed", "The file is damaged: restore it, or rebuild the catalog from MLflow."),
+    ("unable to open", "Check that the path exists and that you may write to its directory."),
+    ("readonly", "Check that you may write to the file and its directory."),
+    ("read-only", "Check that you may write to this database."),
+    ("no such table", "Its tables are gone: run `tracker db upgrade`, then `tracker reindex`."),
+    ("does not exist", "Check the database's name, and run `tracker db upgrade`."),
+    ("authentication failed", "Check the user and the password in the URI."),
+    ("permission denied", "Ask for the right to use these tables."),
+)
+
+
+@contextmanager
+def database_errors(shown: str) -> Iterator[None]:
+    """Turn the errors of a database into tracker's.
+
+    Args:
+        shown: The database for the message, without its password.
+
+    Raises:
+        CatalogError: The database could not be reached or refused.
+        InvalidArgumentError: A value that no database column can hold.
+    """
+    try:
+        yield
+    except (DataError, UnicodeError, OverflowError) as error:
+        raise InvalidArgumentError(
+            f"A value can't be kept in the catalog {shown}: {_reason(error)}. Text must be without "
+            "NUL characters, whole numbers must fit into 64 bits."
+        ) from error
+    except (DBAPIError, TimeoutError) as error:
+        raise CatalogError(
+            f"The catalog {shown} failed: {_reason(error)}. {_advice(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return " ".join(str(cause).split()).rstrip(".")
+
+
+def _advice(error: Exception) -> str:
+    reason = _reason(error).lower()
+    for sign, advice in _SIGNS:
+        if sign in reason:
+            return advice
+    return (
+        f"Check that it runs and can be reached from here within {CONNECT_TIMEOUT_SECONDS} seconds."
+    )
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection whose queries all see the catalog as it was at one moment.
+
+    Raises:
+        CatalogError: The database could not be reached or refused.
+    """
+    with database_errors(shown(engine)), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def writing(engine: Engine, lock: str) -> Iterator[Connection]:
+    """Yield a connection in a transaction that is committed at the end, or rolled back.
+
+    SQLite has one writer at a time. On PostgreSQL the writers that name the same lock wait for
+    each other; it is released with the transaction.
+
+    Raises:
+        CatalogError: The database could not be reached or refused; nothing was changed.
+    """
+    with database_errors(shown(engine)), engine.connect() as connection:
+        connection = connection.execution_options(tracker_writes=True)
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(lock)}
+                )
+            yield connection
+
+
+def _lock_key(lock: str) -> int:
+    digest = hashlib.blake2b(f"tracker {lock}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def shown(engine: Engine) -> str:
+    """Return an engine's database for messages, without its password."""
+    if engine.dialect.name == "sqlite":
+        return f"sqlite:///{engine.url.database or ''}".replace("sqlite:///file:", "sqlite:///")
+    return engine.url.render_as_string(hide_password=True)

@@ -1,0 +1,40 @@
+"""The ``tracker`` command. A command parses, calls one function of `tracker.api`, and prints.
+
+Commands import what they need when they run, so that ``tracker --help`` imports neither torch nor
+MLflow. Errors are printed without a traceback; the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tracker import __version__
+from tracker.cli.demo import demo
+from tracker.cli.find import best, list_checkpoints, show
+from tracker.cli.upkeep import db, doctor, export, reindex
+from tracker.errors import TrackerError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tracker")
+def cli() -> None:
+    """Find PyTorch checkpoints by epoch or best metric, and rebuild their models.
+
+    Looks where MLflow looks: MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
+    """
+
+
+for command in (list_checkpoints, best, show, export, demo, doctor, db, reindex):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command; print tracker's own errors as one message."""
+    try:
+        cli(prog_name="tracker")
+    except TrackerError as error:
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        click.secho(f"Error: {error}{notes}", fg="red", err=True)
+        sys.exit(1)

@@ -1,0 +1,68 @@
+"""Lets MLflow's own tools load a checkpoint: ``mlflow.pyfunc.load_model("models:/m-…")``.
+
+The ``MLmodel`` file of every checkpoint names this module; MLflow calls `_load_pyfunc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tracker.format import open_checkpoint
+from tracker.loading.restore import restore_model
+
+
+class TensorModel:
+    """A model behind MLflow's ``predict``: arrays or data frames in, arrays out.
+
+    Args:
+        model: The rebuilt model, in eval mode.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """Return the model's output for ``data`` as NumPy arrays.
+
+        Args:
+            data: A tensor, an array, a data frame of numbers, or a dict of these, which are passed
+                as keyword arguments. Floats become the dtype of the model's parameters.
+            params: Not used; part of MLflow's interface.
+        """
+        with torch.no_grad():
+            if isinstance(data, Mapping):
+                return _arrays(self.model(**{k: self._tensor(v) for k, v in data.items()}))
+            return _arrays(self.model(self._tensor(data)))
+
+    def get_raw_model(self) -> nn.Module:
+        """Return the ``nn.Module``; MLflow's ``unwrap_python_model`` asks for it."""
+        return self.model
+
+    def _tensor(self, value: Any) -> Tensor:
+        tensor = value if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
+        parameter = next(self.model.parameters(), None)
+        if parameter is None:
+            return tensor
+        dtype = parameter.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(parameter.device, dtype)
+
+
+def _arrays(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float().numpy() if output.dtype == torch.bfloat16 else output.cpu().numpy()
+    if isinstance(output, Mapping):
+        return {key: _arrays(value) for key, value in output.items()}
+    if isinstance(output, (list, tuple)):
+        return [_arrays(value) for value in output]
+    return output
+
+
+def _load_pyfunc(path: str) -> TensorModel:
+    """Return the model of a checkpoint directory, for MLflow."""
+    return TensorModel(restore_model(open_checkpoint(Path(path))).model)

@@ -1,0 +1,26 @@
+"""The bytes of one checkpoint directory: its manifest, its tensor files, its source.
+
+Knows nothing of models, MLflow or databases. ``docs/format.md`` describes the same bytes for
+readers in other languages. A checkpoint exists once its manifest does: `write_checkpoint` writes
+that last, `open_checkpoint` starts from it and hands out nothing whose digest differs.
+"""
+
+from tracker.format.export import export_state_dict
+from tracker.format.layout import MANIFEST
+from tracker.format.manifest import FORMAT_NAME, FORMAT_VERSION, Manifest, SourceEntry
+from tracker.format.read import StoredCheckpoint, open_checkpoint
+from tracker.format.write import Content, Written, write_checkpoint
+
+__all__ = [
+    "FORMAT_NAME",
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "Content",
+    "Manifest",
+    "SourceEntry",
+    "StoredCheckpoint",
+    "Written",
+    "export_state_dict",
+    "open_checkpoint",
+    "write_checkpoint",
+]

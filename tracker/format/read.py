@@ -1,0 +1,253 @@
+"""Reading a checkpoint directory: nothing is handed out before its digest was compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from tracker.errors import (
+    CorruptCheckpointError,
+    FormatError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from tracker.format.digests import digest
+from tracker.format.dtypes import DTYPES
+from tracker.format.files import PARTIAL, opened
+from tracker.format.layout import MANIFEST, contained, inside
+from tracker.format.manifest import Manifest, from_bytes
+from tracker.format.signature import refuse_pickle
+from tracker.format.tensors import MappedTensors, map_tensors
+from tracker.types import TensorEntry
+
+MAX_PLAIN_FILE = 1 << 28
+"""Bytes of a manifest or another file that is read whole; a larger one is refused."""
+
+
+def open_checkpoint(directory: Path, *, manifest_digest: str | None = None) -> StoredCheckpoint:
+    """Read a checkpoint's manifest. Tensors are mapped when they are asked for.
+
+    Args:
+        directory: The checkpoint's directory.
+        manifest_digest: BLAKE3 (hex) that ``checkpoint.json`` must have, if it is known.
+
+    Raises:
+        CorruptCheckpointError: The manifest's digest differs.
+        NewerFormatError: It was written by a newer tracker.
+        FormatError: There is no checkpoint, or it is malformed.
+        StorageError: The disk refused.
+
+    Example:
+        >>> open_checkpoint(Path("epoch-6")).tensor("model", "fc.weight").shape
+        torch.Size([10, 384])
+    """
+    path = contained(directory, MANIFEST, str(directory))
+    if not os.path.lexists(path):
+        raise FormatError(f"{directory}: holds no {MANIFEST}, {_what_is_there(directory)}.")
+    data = _read_whole(path)
+    if manifest_digest is not None and digest(data) != manifest_digest:
+        raise CorruptCheckpointError(
+            f"{path}: differs from what was written (BLAKE3 {digest(data)}, expected "
+            f"{manifest_digest}); copy or download the checkpoint again."
+        )
+    refuse_pickle(data, str(path), "JSON")
+    return StoredCheckpoint(directory, from_bytes(data, str(path)))
+
+
+class StoredCheckpoint:
+    """A checkpoint on the disk.
+
+    Its files must not be changed in place while tensors of it are in use: they are mapped.
+
+    Attributes:
+        directory: Where it is.
+        manifest: What it consists of.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self._files: dict[str, MappedTensors] = {}
+        self._tensors: dict[tuple[str, str], Tensor] = {}
+        self._verified: set[tuple[str, str]] = set()
+
+    def tensor(self, group: str, name: str, *, verify: bool = True) -> Tensor:
+        """Return one tensor, on the CPU, mapped from its file.
+
+        Writing to it changes memory of this process, never the file. The same tensor object is
+        returned again for the same name, and for every name it is tied to.
+
+        Args:
+            group: ``model``, ``architecture`` or ``training``.
+            name: Its name.
+            verify: Whether its bytes must have been compared with its digest.
+
+        Raises:
+            NotFoundError: There is no such tensor.
+            CorruptCheckpointError: Its bytes differ from what was written.
+            FormatError: Its file and the manifest disagree.
+        """
+        entries = self._group(group)
+        if name not in entries:
+            raise NotFoundError(
+                f"{self.directory}: group {group!r} has no tensor {name!r}; it has "
+                f"{_shown(entries)}."
+            )
+        if verify:
+            self._verify_tensors(group, [name], again=False)
+        return self._mapped(group, name)
+
+    def tensors(self, group: str, *, verify: bool = True) -> dict[str, Tensor]:
+        """Return every tensor of a group by name, as `tensor` does; none for an absent group."""
+        entries = self._group(group)
+        if verify:
+            self._verify_tensors(group, entries, again=False)
+        return {name: self._mapped(group, name) for name in entries}
+
+    def verify(self, group: str | None = None) -> None:
+        """Read every byte of the checkpoint, or of one group of tensors, and compare its digest.
+
+        Raises:
+            CorruptCheckpointError: Something differs; names the file and the tensor.
+            FormatError: A file and the manifest disagree.
+            StorageError: The disk refused.
+        """
+        if group is not None:
+            self._verify_tensors(group, self._group(group), again=True)
+            return
+        for each, entries in self.manifest.tensors.items():
+            self._verify_tensors(each, entries, again=True)
+        for name in self.manifest.files.keys() - self._tensor_files():
+            self.read_file(name)
+
+    def read_file(self, path: str) -> bytes:
+        """Return the content of a file that does not hold tensors, once its digest is compared.
+
+        Args:
+            path: Its name as in ``manifest.files``, for example ``source/net.py``.
+
+        Raises:
+            NotFoundError: The manifest has no such file.
+            InvalidArgumentError: It holds tensors.
+            CorruptCheckpointError: Its bytes differ from what was written.
+        """
+        entry = self.manifest.files.get(path)
+        if entry is None:
+            raise NotFoundError(
+                f"{self.directory}: has no file {path!r}; it has {_shown(self.manifest.files)}."
+            )
+        if path in self._tensor_files():
+            raise InvalidArgumentError(f"{path!r} holds tensors; use tensor() or tensors().")
+        data = _read_whole(inside(self.directory, path, str(self.directory)), entry.size)
+        if digest(data) != entry.digest:
+            raise _differs(self.directory / path, "")
+        return data
+
+    def _group(self, group: str) -> Mapping[str, TensorEntry]:
+        return self.manifest.tensors.get(group, {})
+
+    def _tensor_files(self) -> set[str]:
+        return {
+            entry.file for entries in self.manifest.tensors.values() for entry in entries.values()
+        }
+
+    def _mapped(self, group: str, name: str) -> Tensor:
+        entry = self._group(group)[name]
+        stored = entry.same_as or name
+        known = self._tensors.get((group, stored))
+        if known is not None:
+            return known
+        file = self._files.get(entry.file)
+        if file is None:
+            file = self._files.setdefault(entry.file, self._open(group, entry.file))
+        made = file.tensor(stored, DTYPES[entry.dtype], entry.shape)
+        return self._tensors.setdefault((group, stored), made)
+
+    def _open(self, group: str, name: str, *, writable: bool = True) -> MappedTensors:
+        """Map a tensor file whose size, header and tensors are those of the manifest."""
+        path = inside(self.directory, name, str(self.directory))
+        expected = self.manifest.files[name]
+        _check_first_bytes(path, expected.size)
+        file = map_tensors(path, writable=writable, header_digest=expected.digest)
+        entries = {
+            tensor: entry
+            for tensor, entry in self._group(group).items()
+            if entry.file == name and entry.same_as is None
+        }
+        strange = entries.keys() ^ file.header.slots.keys()
+        if strange:
+            raise FormatError(
+                f"{path}: the file and the manifest have different tensors: {_shown(strange)}."
+            )
+        for tensor, entry in entries.items():
+            file.check(tensor, DTYPES[entry.dtype], entry.shape)
+        return file
+
+    def _verify_tensors(self, group: str, names: Iterable[str], *, again: bool) -> None:
+        """Compare digests through a mapping of its own: tensors already handed out may be changed.
+
+        Args:
+            group: The group.
+            names: Names in it.
+            again: Whether to read what was verified before.
+        """
+        entries = self._group(group)
+        stored = dict.fromkeys(entries[name].same_as or name for name in names)
+        files: dict[str, list[str]] = {}
+        for name in stored:
+            if again or (group, name) not in self._verified:
+                files.setdefault(entries[name].file, []).append(name)
+        for path, inside_file in files.items():
+            file = self._open(group, path, writable=False)
+            for name in inside_file:
+                if digest(file.bytes(name)) != entries[name].digest:
+                    raise _differs(self.directory / path, name)
+                self._verified.add((group, name))
+
+
+def _read_whole(path: Path, size: int | None = None) -> bytes:
+    """Return a file's content; ``size`` is the one it must have."""
+    with opened(path) as file:
+        found = os.fstat(file.fileno()).st_size
+        if size is not None and found != size:
+            raise CorruptCheckpointError(f"{path}: is {found} bytes long, but {size} were written.")
+        if found > MAX_PLAIN_FILE:
+            raise FormatError(f"{path}: {found} bytes are more than {MAX_PLAIN_FILE}; not read.")
+        return file.read(found)
+
+
+def _check_first_bytes(path: Path, size: int) -> None:
+    with opened(path) as file:
+        refuse_pickle(file.read(16), str(path), "a safetensors file")
+        found = os.fstat(file.fileno()).st_size
+    if found != size:
+        raise CorruptCheckpointError(
+            f"{path}: is {found} bytes long, but {size} were written; "
+            "copy or download the checkpoint again."
+        )
+
+
+def _differs(path: Path, tensor: str) -> CorruptCheckpointError:
+    what = f"tensor {tensor!r} differs" if tensor else "its bytes differ"
+    return CorruptCheckpointError(
+        f"{path}: {what} from what was written; copy or download the checkpoint again."
+    )
+
+
+def _what_is_there(directory: Path) -> str:
+    try:
+        names = sorted(entry.name for entry in directory.iterdir())
+    except OSError as error:
+        return f"because the directory can't be listed ({error.strerror})"
+    if any(name.endswith(PARTIAL) for name in names):
+        return "because its writer was interrupted: it was never a whole checkpoint"
+    return f"only {_shown(names)}" if names else "because the directory is empty"
+
+
+def _shown(names: Iterable[str]) -> str:
+    every = sorted(names)
+    more = f" and {len(every) - 8} more" if len(every) > 8 else ""
+    return (", ".join(every[:8]) or "none") + more

@@ -1,0 +1,119 @@
+"""Looks at what is in force and whether it answers: tracking, catalog, artifacts, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker import catalog, settings
+from tracker.errors import NotFoundError, TrackerError
+from tracker.record import artifacts
+
+_PACKAGES = ("checkpoint-tracker", "torch", "mlflow", "sqlalchemy", "alembic")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What it is.
+        value: What is in force.
+        ok: Whether it answers; None where there is nothing yet, which is no fault.
+        detail: What it answered, or what to do.
+    """
+
+    name: str
+    value: str
+    ok: bool | None
+    detail: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return what is in force, in the order of a save. Nothing is created or changed."""
+    uri = settings.tracking_uri()
+    shown = settings.display_uri(uri)
+    missing = _missing_sqlite_file(uri)
+    if missing is not None:
+        detail = "does not exist yet; the first checkpoint logged creates it"
+        return [
+            Finding("tracking store", shown, None, detail),
+            Finding("catalog", shown, None, detail),
+            Finding("artifact store", str(missing.parent / "mlruns"), None, detail),
+            *_versions(),
+        ]
+    return [
+        _look("tracking store", shown, _tracking_answers),
+        _look("catalog", _shown_catalog(uri), lambda: _catalog_answers(uri)),
+        _artifact_store(),
+        *_versions(),
+    ]
+
+
+def _look(name: str, value: str, answer: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, value, True, answer())
+    except NotFoundError as nothing_yet:
+        return Finding(name, value, None, str(nothing_yet))
+    except TrackerError as error:
+        return Finding(name, value, False, str(error))
+
+
+def _missing_sqlite_file(uri: str) -> Path | None:
+    path = Path(uri.removeprefix("sqlite:///"))
+    return path.absolute() if uri.startswith("sqlite:///") and not path.exists() else None
+
+
+def _tracking_answers() -> str:
+    from tracker.record import experiments
+
+    count = len(experiments.names())
+    return f"answers; {count} experiment{'s' if count != 1 else ''}"
+
+
+def _shown_catalog(uri: str) -> str:
+    try:
+        return settings.display_uri(catalog.catalog_uri(uri))
+    except TrackerError:
+        return settings.display_uri(settings.catalog_uri() or uri)
+
+
+def _catalog_answers(uri: str) -> str:
+    engine = catalog.open_catalog(catalog.catalog_uri(uri))
+    count = catalog.count(engine, catalog.Scope())
+    revision = catalog.current_revision(engine)
+    return f"answers; {count} checkpoint{'s' if count != 1 else ''}, schema {revision}"
+
+
+def _artifact_store() -> Finding:
+    from tracker.record import experiments
+
+    try:
+        uri = experiments.artifact_location()
+    except TrackerError as error:
+        return Finding("artifact store", "unknown", False, str(error))
+    directory = artifacts.local_directory(uri)
+    if directory is None:
+        return _look("artifact store", uri, lambda: experiments.list_artifacts(uri))
+    existing = next(p for p in (directory, *directory.parents) if p.exists())
+    writable = os.access(existing, os.W_OK)
+    return Finding(
+        "artifact store",
+        str(directory),
+        writable,
+        "can be written" if writable else f"{existing} can't be written by this user",
+    )
+
+
+def _versions() -> list[Finding]:
+    found = [Finding("python", platform.python_version(), True)]
+    for package in _PACKAGES:
+        try:
+            found.append(Finding(package, importlib.metadata.version(package), True))
+        except importlib.metadata.PackageNotFoundError:
+            found.append(Finding(package, "not installed", False, f"pip install {package}"))
+    return found
