@@ -199,7 +199,7 @@ class Checkpoint:
         return Path(path)
 
     def explain(self) -> str:
-        """Return how this checkpoint's model is rebuilt, and what stood in the way of other ways."""
+        """Return how the model is rebuilt, and what stood in the way of other ways."""
         from tracker.loading.explain import explain
 
         return explain(self.record, self._open())

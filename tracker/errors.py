@@ -12,7 +12,7 @@ The tree::
     │   ├── ClassNotFoundError              its class is not importable here
     │   └── NeedsModelInstanceError         no description was proven when it was logged
     ├── UntrustedCheckpointError            the checkpoint asks for something loading must not do
-    ├── MismatchError                       weights or state do not fit the object they are loaded into
+    ├── MismatchError                       weights or state do not fit what they are loaded into
     ├── FormatError                         the files are not a checkpoint this version can read
     │   ├── CorruptCheckpointError          bytes differ from what was written
     │   └── NewerFormatError                written by a newer tracker

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -20,7 +20,7 @@ from typing import Any
 from torch import nn
 
 from tracker.architecture import references
-from tracker.architecture.isolated import SourceFile, run_isolated
+from tracker.architecture.isolated import SourceFile, isolated_modules, run_isolated, source_of
 from tracker.architecture.scripts import may_define
 from tracker.architecture.trust import Trust, check_module_name, refuse
 from tracker.errors import ClassNotFoundError, FormatError
@@ -102,10 +102,14 @@ class Imports:
     def _places(
         self, name: str, qualname: str, reference: str, path: str
     ) -> Iterator[tuple[str, ModuleType]]:
-        loaded = references.loaded_module(name)
+        loaded = references.imported_module(name)
         if loaded is not None:
             yield "already imported", loaded
         archived = self.source.get(name)
+        # Of another checkpoint's source of the same name nothing may come: it can differ.
+        for module in isolated_modules(name):
+            if archived is None or source_of(module) == archived:
+                yield "source that ran before in this process", module
         if archived is not None and archived.script:
             file = _find_script(name)
             if file is not None:

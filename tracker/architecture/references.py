@@ -57,11 +57,14 @@ def public_module_name(name: str) -> str:
     return main_module_name() if name in _MAIN_NAMES else name
 
 
-def loaded_module(name: str) -> ModuleType | None:
+def imported_module(name: str) -> ModuleType | None:
     """Return the imported module that a reference means by ``name``, or None."""
-    if name == main_module_name():
-        return sys.modules.get("__main__")
-    return sys.modules.get(name) or next(isolated_modules(name), None)
+    return sys.modules.get("__main__" if name == main_module_name() else name)
+
+
+def loaded_module(name: str) -> ModuleType | None:
+    """Return the imported module of that name, or else the archived source that ran last."""
+    return imported_module(name) or next(isolated_modules(name), None)
 
 
 def walk(module: ModuleType, qualname: str) -> Any:

@@ -56,9 +56,9 @@ TRUSTED_FUNCTIONS = frozenset(
     for name in (
         "abs add addmm amax amin angle arange argmax argmin asin atan atan2 baddbmm bmm cat ceil "
         "celu celu_ chunk clamp clone complex concat concatenate conj cos cosh cross cumsum "
-        "cumprod diff div dot einsum elu empty empty_like eq erf erfc exp expm1 eye flatten flip "
-        "floor frac full full_like gather ge gelu gt hardshrink hstack identity imag "
-        "index_select inner isfinite isinf isnan kron le lerp linspace log log10 log1p log2 "
+        "cumprod diff div dot dropout einsum empty empty_like eq erf erfc exp expm1 eye flatten flip "
+        "floor floor_divide frac full full_like gather ge gt hardshrink hstack imag "
+        "index_select inner isfinite isinf isnan kron layer_norm le lerp linspace log log10 log1p log2 "
         "log_softmax logaddexp logical_and logical_not logical_or logit logspace logsumexp lt "
         "masked_fill masked_select matmul max maximum mean median min minimum mm mul "
         "multiply mv nan_to_num ne neg negative norm ones ones_like outer permute pow prelu prod "

@@ -51,20 +51,21 @@ def demo(directory: Path, epochs: int) -> None:
 
     _say("What you would write")
     click.echo(
-        f"  cd {directory}\n"
         "  import tracker\n"
-        '  model = tracker.best_checkpoint("val_loss", experiment="digits").load_model()'
+        '  model = tracker.best_checkpoint("val_loss", experiment="digits").load_model()\n'
+        f"(in Python started from {directory}, or anywhere with MLFLOW_TRACKING_URI={uri})"
     )
     _say("See it in MLflow")
     click.echo(f"  mlflow ui --backend-store-uri {uri}")
 
 
 def _use_only(uri: str) -> None:
-    """Keep the demo out of whatever the user has configured, here and in the processes it starts."""
+    """Keep the demo, and the processes it starts, out of whatever the user has configured."""
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", "TRACKER_CATALOG")):
             del os.environ[name]
     os.environ["MLFLOW_TRACKING_URI"] = uri
+    os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 
 
 def _another_epoch(best: int | None, epochs: int) -> int:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table
 
     from tracker.checkpoint import Checkpoint
 
 _MAX_METRIC_COLUMNS = 4
+_PIPE_WIDTH = 1000
 SHORT_ID = 10
 
 
@@ -55,11 +56,17 @@ def as_json(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def console() -> Console:
-    """Return where tables go: as wide as the terminal, or as they need to be in a pipe."""
+def _print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, or in a pipe as wide as it needs to be."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 1000, highlight=False, emoji=False)
+    console = Console(
+        width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, emoji=False
+    )
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def print_checkpoints(checkpoints: Sequence[Checkpoint], *, best: str | None = None) -> None:
@@ -90,7 +97,7 @@ def print_checkpoints(checkpoints: Sequence[Checkpoint], *, best: str | None = N
             f"{checkpoint.created_at:%Y-%m-%d %H:%M}",
             style="bold green" if checkpoint.id == best else None,
         )
-    console().print(table)
+    _print_table(table)
 
 
 def _metric_columns(checkpoints: Iterable[Checkpoint]) -> list[str]:
@@ -130,7 +137,7 @@ def print_checkpoint(checkpoint: Checkpoint) -> None:
     for name, value in rows.items():
         if value is not None:
             table.add_row(escape(name), escape(str(value)))
-    console().print(table)
+    _print_table(table)
     click.echo(f'\nimport tracker\nmodel = tracker.load_model("{checkpoint.id}")')
 
 

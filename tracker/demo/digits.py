@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 real images of 8 × 8 pixels, always split the same."""
+"""scikit-learn's handwritten digits: 1,797 real images of 8 by 8 pixels, always split the same."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class DigitsNet(nn.Module):
-    """A small convolutional network for 8 × 8 images."""
+    """A small convolutional network for 8 by 8 images."""
 
     def __init__(self, channels: int, depth: int, *, dropout: float = 0.1, classes: int = 10):
         super().__init__()

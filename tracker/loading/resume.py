@@ -119,8 +119,8 @@ def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Callabl
     """Check one part against what was saved of it; return what will load it."""
     if entry is None:
         raise MismatchError(
-            f"The checkpoint holds no {name}: it was logged without it. Leave {name} out, or resume "
-            "from a checkpoint that was logged with it."
+            f"The checkpoint holds no {name}: it was logged without it. Leave {name} out, or "
+            "resume from a checkpoint that was logged with it."
         )
     if not callable(getattr(part, "load_state_dict", None)):
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""MLflow logged models: one for each checkpoint, PENDING until everything is written, then READY."""
+"""MLflow logged models: one a checkpoint, PENDING until everything is written, then READY."""
 
 from __future__ import annotations
 
