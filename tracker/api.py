@@ -169,9 +169,6 @@ def get_checkpoint(
     Example:
         >>> tracker.get_checkpoint(run_id, epoch=6).load_model()
     """
-    for name, value in (("epoch", epoch), ("step", step)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise InvalidArgumentError(f"{name}={value!r}: expected an integer.")
     scope = find.make_scope(experiment, run_id)
     return Checkpoint(find.get(open_current(), scope, epoch=epoch, step=step))
 

@@ -53,9 +53,13 @@ class TensorModel:
         return tensor.to(parameter.device, dtype)
 
 
+_NOT_IN_NUMPY = frozenset({torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2})
+
+
 def _arrays(output: Any) -> Any:
     if isinstance(output, Tensor):
-        return output.float().numpy() if output.dtype == torch.bfloat16 else output.cpu().numpy()
+        plain = output.detach().cpu().resolve_conj().resolve_neg()
+        return plain.float().numpy() if plain.dtype in _NOT_IN_NUMPY else plain.numpy()
     if isinstance(output, Mapping):
         return {key: _arrays(value) for key, value in output.items()}
     if isinstance(output, (list, tuple)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +68,12 @@ def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 
 def _params(named: dict[str, Any]) -> dict[str, str]:
-    return {k: v if isinstance(v, str) else _show(v) for k, v in named.items()}
+    return {k: _storable(v if isinstance(v, str) else _show(v)) for k, v in named.items()}
+
+
+def _storable(text: str) -> str:
+    """Return text with what no database holds (NUL, lone surrogates of odd file names) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _joined(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
@@ -94,8 +98,8 @@ def _show(value: Any, depth: int = 0) -> str:
         return f"{value.cls.__qualname__}({inside})"
     if isinstance(value, Lost):
         return f"{value.cls.__qualname__}(…)"
-    if isinstance(value, (type, types.BuiltinFunctionType)):
-        return value.__qualname__
+    if isinstance(value, type) or inspect.isroutine(value):
+        return _name(value)
     if isinstance(value, (list, tuple)):
         inside = ", ".join(_show(item, depth + 1) for item in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
@@ -112,7 +116,7 @@ def _show_held(target: Any) -> str:
     if hasattr(target, "shape"):
         return f"tensor{list(target.shape)}"
     inner = call_text(target).call if observed_call(target) else None
-    return inner or str(getattr(target, "__qualname__", type(target).__qualname__))
+    return inner or _name(target)
 
 
 def _name(value: Any) -> str:

@@ -162,7 +162,8 @@ class _Construction:
                 return cls(*args, **kwargs)
         except TrackerError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # SystemExit: a constructor that parses the command line of another program.
             raise ArchitectureError(
                 f"Constructing {cls.__qualname__} with the arguments it was logged with failed: "
                 f"{type(error).__name__}: {error}"

@@ -93,6 +93,8 @@ class Imports:
         for where, module in self._places(module_name, qualname, reference, path):
             try:
                 thing = references.walk(module, qualname)
+            except references.NotAClassError:
+                refuse(path, reference, "it leads through something that is not a class")
             except AttributeError:
                 continue
             self.found[reference] = where
@@ -107,9 +109,9 @@ class Imports:
             yield "already imported", loaded
         archived = self.source.get(name)
         # Of another checkpoint's source of the same name nothing may come: it can differ.
-        for module in isolated_modules(name):
-            if archived is None or source_of(module) == archived:
-                yield "source that ran before in this process", module
+        for known in isolated_modules(name):
+            if archived is None or source_of(known) == archived:
+                yield "source that ran before in this process", known
         if archived is not None and archived.script:
             file = _find_script(name)
             if file is not None:

@@ -7,7 +7,7 @@ from torch import nn
 from tracker.architecture.constructor import Device, construct
 from tracker.architecture.imports import Imports
 from tracker.architecture.rebuild import Fetch, TensorPool, build, fill, read_state_values
-from tracker.architecture.structure import comparable, describe_tree, first_difference
+from tracker.architecture.structure import comparable, describe_tree, first_difference, skeleton
 from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
 from tracker.types import Architecture, Json
 
@@ -48,15 +48,17 @@ def _from_constructor(architecture: Architecture, imports: Imports, pool: Tensor
     model = construct(architecture.constructor, imports, arguments.get, device)
     tree = describe_tree(model, check=False)
     stored, built = comparable(architecture.structure), comparable(tree.structure)
-    if stored != built:
+    same = stored == built
+    if not same and skeleton(stored) != skeleton(built):
         raise ArchitectureError(
             f"{architecture.model_text} was constructed, but is not the model that was logged: it "
-            f"differs in {first_difference(stored, built)}. The code of its class has probably "
-            'changed since. You can: pass trust="source" to use the source kept in the checkpoint; '
-            "check out the commit it was made with; or load the weights into an instance with "
-            "checkpoint.load_state_dict()."
+            f"differs in {first_difference(skeleton(stored), skeleton(built))}. The code of its "
+            'class has probably changed since. You can: pass trust="source" to use the source kept '
+            "in the checkpoint; check out the commit it was made with; or load the weights into an "
+            "instance with checkpoint.load_state_dict()."
         )
-    fill(tree.modules, architecture.structure, imports, pool)
+    # Plain attributes can differ between processes (hashes, paths, versions): the stored ones count.
+    fill(tree.modules, architecture.structure, imports, pool, every_attribute=not same)
     return model
 
 

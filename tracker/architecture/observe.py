@@ -25,7 +25,17 @@ class Call:
     kwargs: dict[str, Any]
 
 
-_made: dict[int, tuple[weakref.ref[Any], Call]] = {}
+class _Made(weakref.ref[Any]):
+    """A weak reference to a module, with the call that made it."""
+
+    __slots__ = ("args", "cls", "key", "kwargs")
+    key: int
+    cls: type
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+_made: dict[int, _Made] = {}
 _initialised: set[int] = set()
 
 
@@ -59,18 +69,19 @@ def install(module: Any) -> None:
 
 
 def _observe(made: Any, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    key = id(made)
-
-    def forget(_: Any, key: int = key) -> None:
-        _made.pop(key, None)
-        _initialised.discard(key)
-
+    entry = _Made(made, _forget)
     try:
-        kept = keep_arguments(args, kwargs)
+        entry.args, entry.kwargs = keep_arguments(args, kwargs)
     except Exception:  # noqa: BLE001 - an odd argument must not break the user's constructor
         return
-    _initialised.discard(key)
-    _made[key] = (weakref.ref(made, forget), Call(cls, *kept))
+    entry.cls = cls
+    entry.key = key = id(made)
+    _made[key] = entry
+
+
+def _forget(entry: _Made) -> None:
+    _made.pop(entry.key, None)
+    _initialised.discard(entry.key)
 
 
 def observed_call(model: object) -> Call | None:
@@ -81,6 +92,6 @@ def observed_call(model: object) -> Call | None:
         (3, 4)
     """
     found = _made.get(id(model))
-    if found is None or found[0]() is not model or id(model) not in _initialised:
+    if found is None or found() is not model or id(model) not in _initialised:
         return None
-    return found[1]
+    return Call(found.cls, found.args, found.kwargs)

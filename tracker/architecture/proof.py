@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from tracker.architecture.call_text import call_text
 from tracker.architecture.constructor import Device, construct, describe_call
 from tracker.architecture.imports import Imports
-from tracker.architecture.rebuild import TensorPool, build, holds_tensor
+from tracker.architecture.rebuild import TENSOR_TAGS, TensorPool, build, holds
 from tracker.architecture.references import public_module_name
 from tracker.architecture.structure import Tree, comparable, describe_tree, first_difference
+from tracker.architecture.trust import Trust
 from tracker.errors import TrackerError
 from tracker.types import Architecture, Json, Problem, Rebuild
 
@@ -109,6 +110,7 @@ def _prove(
     constructor: Json, constructor_problems: list[Problem], structure: Json, tree: Tree
 ) -> _Verdict:
     wanted = comparable(structure)
+    imports = Imports(trust=Trust().extended(_modules_named([constructor, structure])))
     problems = list(constructor_problems)
     if constructor is not None:
         hidden = _hidden_tensor(structure)
@@ -116,27 +118,48 @@ def _prove(
         problems += hidden
         for device in devices:
             failure = _attempt(
-                "constructor", wanted, partial(_construct, constructor, tree, device)
+                "constructor", wanted, partial(_construct, constructor, tree, device, imports)
             )
             if failure is None:
                 return _Verdict("constructor", device, tuple(tree.problems))
             problems.append(failure)
     if tree.problems:
         return _Verdict("none", "meta", (*tree.problems, *problems))
-    failure = _attempt("structure", wanted, lambda: build(structure, Imports(), TensorPool()))
+    failure = _attempt("structure", wanted, lambda: build(structure, imports, TensorPool()))
     if failure is None:
         return _Verdict("structure", "meta", tuple(problems))
     return _Verdict("none", "meta", (failure, *problems))
 
 
-def _construct(constructor: Json, tree: Tree, device: Device) -> nn.Module:
+def _construct(constructor: Json, tree: Tree, device: Device, imports: Imports) -> nn.Module:
     if device == "meta":
-        return construct(constructor, Imports(), TensorPool().get, device)
+        return construct(constructor, imports, TensorPool().get, device)
 
     def copy(group: str, name: str) -> Tensor:
         return (tree.state if group == "model" else tree.extra)[name].detach().cpu().clone()
 
-    return construct(constructor, Imports(), TensorPool(copy).get, device)
+    return construct(constructor, imports, TensorPool(copy).get, device)
+
+
+def _modules_named(data: Json) -> set[str]:
+    """Return the Python modules that a description refers to.
+
+    They are trusted in the proof, as far as packages can be: whoever loads the checkpoint is told
+    which package to trust, and then it works.
+    """
+    found: set[str] = set()
+    pending: list[Json] = [data]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, str):
+            module, separator, qualname = node.partition(":")
+            if separator and qualname.replace(".", "_").isidentifier():
+                found.add(module)
+    return found
 
 
 def _attempt(what: str, wanted: Json, make: Callable[[], nn.Module]) -> Problem | None:
@@ -146,6 +169,8 @@ def _attempt(what: str, wanted: Json, make: Callable[[], nn.Module]) -> Problem 
             built = comparable(describe_tree(make(), check=False).structure)
     except TrackerError as error:
         return Problem(what, str(error))
+    except Exception as error:  # noqa: BLE001 - no class of the user's must keep weights from being saved
+        return Problem(what, f"rebuilding failed: {type(error).__name__}: {error}")
     if built == wanted:
         return None
     return Problem(
@@ -164,7 +189,7 @@ def _hidden_tensor(structure: Json) -> list[Problem]:
         if isinstance(node, list):
             pending.extend(node)
         elif isinstance(node, dict):
-            if "$opaque" in node and holds_tensor(node["$opaque"], table):
+            if "$opaque" in node and holds(node["$opaque"], table, TENSOR_TAGS):
                 return [
                     Problem(
                         "constructor",

@@ -123,11 +123,25 @@ def _build(structure: Json, imports: Imports, pool: TensorPool) -> nn.Module:
     return made[0]
 
 
-def fill(modules: list[nn.Module], structure: Json, imports: Imports, pool: TensorPool) -> None:
+def fill(
+    modules: list[nn.Module],
+    structure: Json,
+    imports: Imports,
+    pool: TensorPool,
+    *,
+    every_attribute: bool = False,
+) -> None:
     """Put tensors into a constructed model whose tree is known to equal ``structure``.
 
     Plain attributes that hold tensors are read from the description as well: those of a model
     constructed on the meta device have no values.
+
+    Args:
+        modules: The constructed modules, in the order of the description.
+        structure: The description.
+        imports: Where classes are found, and what is trusted.
+        pool: Gives the tensors.
+        every_attribute: Also read the attributes without tensors, except what can't be stored.
     """
     reader = _reader(structure, imports, modules, pool)
     objects = _objects(structure)
@@ -135,13 +149,17 @@ def fill(modules: list[nn.Module], structure: Json, imports: Imports, pool: Tens
         path = f"structure.modules.{index}"
         _put_tensors(module, entry, pool, path)
         for name, value in entry["attributes"].items():
-            if holds_tensor(value, objects):
+            plain = every_attribute and not holds(value, objects, ("$opaque",))
+            if plain or holds(value, objects, TENSOR_TAGS):
                 vars(module)[name] = reader.read(value, f"{path}.attributes.{name}")
         module.training = bool(entry["training"])
 
 
-def holds_tensor(data: Json, objects: list[Json]) -> bool:
-    """Return whether a value contains a tensor, itself or in an object of the table."""
+TENSOR_TAGS = ("$tensor", "$ndarray")
+
+
+def holds(data: Json, objects: list[Json], tags: tuple[str, ...]) -> bool:
+    """Return whether a value contains one of ``tags``, itself or in an object of the table."""
     pending: list[Json] = [data]
     seen: set[int] = set()
     while pending:
@@ -149,7 +167,7 @@ def holds_tensor(data: Json, objects: list[Json]) -> bool:
         if isinstance(node, list):
             pending.extend(node)
         elif isinstance(node, dict):
-            if "$tensor" in node or "$ndarray" in node:
+            if any(tag in node for tag in tags):
                 return True
             index = node.get("$object")
             if type(index) is int and 0 <= index < len(objects) and index not in seen:

@@ -38,6 +38,10 @@ class NotReferableError(Exception):
     """The object has no name under which another process would find it; says why."""
 
 
+class NotAClassError(AttributeError):
+    """A reference leads through something else than class bodies."""
+
+
 def main_module_name() -> str:
     """Return the name by which the running script is known to other processes.
 
@@ -74,12 +78,13 @@ def walk(module: ModuleType, qualname: str) -> Any:
     access to everything that it happens to import.
 
     Raises:
-        AttributeError: There is no such object, or the way leads through something else.
+        NotAClassError: The way leads through something else.
+        AttributeError: There is no such object.
     """
     found: Any = module
     for part in qualname.split("."):
         if not isinstance(found, type) and found is not module:
-            raise AttributeError(f"{qualname!r} leads through something that is not a class")
+            raise NotAClassError(f"{qualname!r} leads through something that is not a class")
         # Not getattr: a module's __getattr__ and a class's descriptors run code.
         if part not in vars(found):
             raise AttributeError(f"there is no {qualname!r} in {module.__name__}")

@@ -24,10 +24,13 @@ MAX_SOURCE_FILE = 1 << 20
 MAX_SOURCE_FILES = 200
 
 
-@lru_cache(maxsize=1)
-def _installed_roots() -> tuple[Path, ...]:
+@lru_cache(maxsize=8)
+def _installed_roots(search_path: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the folders that packages are installed in: site-packages, and ``pip --target``."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
-    return tuple(Path(sysconfig.get_path(name)).resolve() for name in names)
+    known = {Path(sysconfig.get_path(name)).resolve() for name in names}
+    folders = (Path(entry).resolve() for entry in search_path if entry)
+    return (*known, *(f for f in folders if next(f.glob("*.dist-info"), None) is not None))
 
 
 def is_first_party(file: str | Path) -> bool:
@@ -35,7 +38,7 @@ def is_first_party(file: str | Path) -> bool:
     path = Path(file).resolve()
     if {"site-packages", "dist-packages"} & set(path.parts):
         return False
-    return not any(path.is_relative_to(root) for root in _installed_roots())
+    return not any(path.is_relative_to(root) for root in _installed_roots(tuple(sys.path)))
 
 
 def is_first_party_module(name: str) -> bool:

@@ -84,9 +84,6 @@ class Tree:
                 f"is a {type(tensor).__qualname__}; only plain tensors and nn.Parameters can be "
                 "rebuilt.",
             )
-        if self._check:
-            check_storable(tensor, path)
-            self._refuse_views(tensor, path)
         key = self._names.get(id(tensor))
         slot: dict[str, Json] = {
             "group": "model" if key is not None else "architecture",
@@ -100,13 +97,15 @@ class Tree:
             slot["memory_format"] = "channels_last"
         return slot
 
-    def _refuse_views(self, tensor: Tensor, path: str) -> None:
+    def refuse_view(self, tensor: Tensor, path: str) -> None:
         """Refuse a tensor whose memory belongs to another: loaded, it would be a copy of its own.
 
-        Tensors that lie beside each other in one storage (the flat weights of an RNN) are fine.
+        This is about parameters and buffers, which training changes. Plain attributes may be views
+        (the ``weight`` that a spectral norm computes anew is one) and are loaded as copies. Tensors
+        that lie beside each other in one storage (the flat weights of an RNN) are fine.
         """
         start, end = _extent(tensor)
-        if start == end:
+        if start == end or not self._check:
             return
         neighbours = self._memory.setdefault(tensor.untyped_storage().data_ptr(), [])
         for other, name, other_start, other_end in neighbours:
@@ -162,14 +161,22 @@ class _Describer:
             if isinstance(value, Tensor):
                 self._tree.add_state(key, value)
         self._index(self._model, "")
-        self._tree.state_values = {
+        self._tree.state_values = self._state_values(state)
+        self._tree.structure = {"modules": self._entries, "objects": self._writer.objects}
+        self._tree.problems = self._writer.problems
+        return self._tree
+
+    def _state_values(self, state: dict[str, Any]) -> dict[str, Json]:
+        known = len(self._writer.problems)
+        values = {
             key: self._writer.write(value, key)
             for key, value in state.items()
             if not isinstance(value, Tensor)
         }
-        self._tree.structure = {"modules": self._entries, "objects": self._writer.objects}
-        self._tree.problems = self._writer.problems
-        return self._tree
+        for problem in self._writer.problems[known:]:
+            message = problem.message.removeprefix(f"{problem.path}: ")
+            raise UnstorableError(problem.path, f"(of the state_dict) {message}")
+        return values
 
     def _module_reference(self, module: nn.Module, path: str) -> Json:
         return {"$module": self._index(module, path)}
@@ -246,7 +253,9 @@ class _Describer:
         if tensor is None:
             return None
         try:
-            return self._tree.slot(tensor, path)
+            slot = self._tree.slot(tensor, path)
+            self._tree.refuse_view(tensor, path)
+            return slot
         except UnstorableError as error:
             self._writer.problems.append(Problem(path, str(error)))
             return opaque_tensor(tensor)
@@ -303,6 +312,22 @@ _SLOT_KEYS = {"group", "name", "dtype", "shape", "parameter", "requires_grad"}
 def _is_slot(data: dict[str, Json]) -> bool:
     # A dict of the user's could have some of these keys.
     return data.keys() >= _SLOT_KEYS and data["group"] in ("model", "architecture")
+
+
+def skeleton(structure: Json) -> Json:
+    """Return a comparable description without the attributes that loading can set by itself."""
+    if not isinstance(structure, dict):
+        return structure
+    modules = cast("list[dict[str, Any]]", structure["modules"])
+    return {
+        "modules": [
+            {**entry, "attributes": _opaque_attributes(entry["attributes"])} for entry in modules
+        ]
+    }
+
+
+def _opaque_attributes(attributes: dict[str, Json]) -> dict[str, Json]:
+    return {n: v for n, v in attributes.items() if isinstance(v, dict) and "$opaque" in v}
 
 
 def first_difference(one: Json, other: Json) -> str:

@@ -54,19 +54,19 @@ FUNCTIONAL_MODULES = frozenset(
 TRUSTED_FUNCTIONS = frozenset(
     f"torch:{name}"
     for name in (
-        "abs add addmm amax amin angle arange argmax argmin asin atan atan2 baddbmm bmm cat ceil "
-        "celu celu_ chunk clamp clone complex concat concatenate conj cos cosh cross cumsum "
-        "cumprod diff div dot dropout einsum empty empty_like eq erf erfc exp expm1 eye flatten flip "
-        "floor floor_divide frac full full_like gather ge gt hardshrink hstack imag "
-        "index_select inner isfinite isinf isnan kron layer_norm le lerp linspace log log10 log1p log2 "
-        "log_softmax logaddexp logical_and logical_not logical_or logit logspace logsumexp lt "
-        "masked_fill masked_select matmul max maximum mean median min minimum mm mul "
-        "multiply mv nan_to_num ne neg negative norm ones ones_like outer permute pow prelu prod "
-        "quantile rand rand_like randn randn_like real reciprocal relu relu_ remainder reshape "
-        "roll rot90 round rrelu rsqrt rsub scatter selu selu_ sgn sigmoid sign sin sinc sinh "
-        "softmax sort split sqrt square squeeze stack std sub subtract sum swapaxes t take tan "
-        "tanh tensordot threshold tile topk trace transpose tril triu true_divide trunc "
-        "unsqueeze var vstack where xlogy zeros zeros_like"
+        "abs add addmm amax amin angle arange argmax argmin asin atan atan2 baddbmm bmm cat "
+        "ceil celu celu_ chunk clamp clone complex concat concatenate conj cos cosh cross "
+        "cumsum cumprod diff div dot dropout einsum empty empty_like eq erf erfc exp expm1 "
+        "eye flatten flip floor floor_divide frac full full_like gather ge gt hardshrink "
+        "hstack imag index_select inner isfinite isinf isnan kron layer_norm le lerp linspace "
+        "log log10 log1p log2 log_softmax logaddexp logical_and logical_not logical_or logit "
+        "logspace logsumexp lt masked_fill masked_select matmul max maximum mean median min "
+        "minimum mm mul multiply mv nan_to_num ne neg negative norm ones ones_like outer "
+        "permute pow prelu prod quantile rand rand_like randn randn_like real reciprocal relu "
+        "relu_ remainder reshape roll rot90 round rrelu rsqrt rsub scatter selu selu_ sgn "
+        "sigmoid sign sin sinc sinh softmax sort split sqrt square squeeze stack std sub "
+        "subtract sum swapaxes t take tan tanh tensordot threshold tile topk trace transpose "
+        "tril triu true_divide trunc unsqueeze var vstack where xlogy zeros zeros_like"
     ).split()
 ) | frozenset(
     f"operator:{name}" for name in "add sub mul truediv matmul neg pow mod floordiv".split()
@@ -112,6 +112,8 @@ def parse_trust(trust: str | Collection[str] | None) -> Trust:
     Raises:
         InvalidArgumentError: An entry is not a package name.
     """
+    if not isinstance(trust or (), Collection):
+        raise InvalidArgumentError(f"trust={trust!r}: expected 'source' or the names of packages.")
     entries = [trust] if isinstance(trust, str) else list(trust or ())
     for entry in entries:
         if not isinstance(entry, str) or not entry.replace(".", "_").isidentifier():

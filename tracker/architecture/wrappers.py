@@ -13,10 +13,10 @@ def unwrapped(model: nn.Module) -> nn.Module:
         Linear(in_features=1, out_features=2, bias=True)
     """
     while True:
-        compiled = model._modules.get("_orig_mod")
+        compiled = getattr(model, "_orig_mod", None)
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
-        elif compiled is not None:
+        elif isinstance(compiled, nn.Module):
             model = compiled
         else:
             return model

@@ -29,6 +29,9 @@ from tracker.types import Json, Problem
 from tracker.values import encode
 
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+MAX_OBJECT_DEPTH = 30
+"""Deepest way from a module through objects to objects; Python nests a thousand calls."""
+
 PARTIALS = (functools.partial, KeptPartial)
 
 
@@ -50,18 +53,24 @@ class Writer:
         self.problems: list[Problem] = []
         self._module = module
         self._store_tensor = tensor
+        self._depth = 0
         self._known: dict[int, int] = {}
         self._alive: list[object] = []
 
     def write(self, value: object, path: str) -> Json:
         """Return ``value`` as JSON; parts that can't be stored become opaque leaves."""
+        self._depth += 1
         try:
+            if self._depth > MAX_OBJECT_DEPTH:
+                raise UnstorableError(path, f"is more than {MAX_OBJECT_DEPTH} objects deep.")
             return encode(value, path, tensor=self._tensor, special=self._special)
         except UnstorableError as error:
             self.problems.append(Problem(error.path, str(error)))
             hidden: list[Json] = [HIDDEN_TENSOR] if _may_hold_tensor(value) else []
-            digest = blake3(repr(value).encode()).hexdigest()[:16]
+            digest = blake3(_text_of(value).encode()).hexdigest()[:16]
             return {"$opaque": [_type_name(value), digest, *hidden]}
+        finally:
+            self._depth -= 1
 
     def _tensor(self, tensor: Tensor, path: str) -> Json:
         try:
@@ -197,6 +206,13 @@ def opaque_tensor(tensor: Tensor) -> Json:
     return {
         "$opaque": [type(tensor).__qualname__, str(tensor.dtype), list(tensor.shape), HIDDEN_TENSOR]
     }
+
+
+def _text_of(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - the user's __repr__, or a chain without end
+        return type(error).__name__
 
 
 def _type_name(value: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tracker import catalog
 from tracker.catalog import Engine, Scope
@@ -11,6 +13,7 @@ from tracker.loading.direction import direction
 from tracker.types import CheckpointRecord
 
 _MAX_LISTED = 10
+_MAX_WHOLE = 2**63 - 1
 
 
 def make_scope(
@@ -23,7 +26,7 @@ def make_scope(
     """
     names = (experiment,) if isinstance(experiment, str) else experiment
     if names is not None:
-        names = tuple(names)
+        names = tuple(names) if isinstance(names, Iterable) else ()
         if not names or not all(isinstance(name, str) for name in names):
             raise InvalidArgumentError(
                 f"experiment={experiment!r}: expected an experiment's name, or a list of names."
@@ -38,10 +41,18 @@ def search(
     engine: Engine, scope: Scope, *, order_by: Sequence[str] | None, max_results: int | None
 ) -> list[CheckpointRecord]:
     """Return the checkpoints that match, the newest first unless ordered otherwise."""
-    if max_results is not None and (not isinstance(max_results, int) or max_results < 1):
+    if max_results is not None and (
+        type(max_results) is not int or not 0 < max_results <= _MAX_WHOLE
+    ):
         raise InvalidArgumentError(f"max_results={max_results!r}: expected 1 or more, or None.")
     if isinstance(order_by, str):
         order_by = [order_by]
+    if not isinstance(order_by or (), Iterable) or not all(
+        isinstance(field, str) for field in order_by or ()
+    ):
+        raise InvalidArgumentError(
+            f"order_by={order_by!r}: expected a list such as ['metrics.val_loss ASC']."
+        )
     _check_exists(engine, scope)
     return catalog.search(engine, scope, order_by=order_by or (), max_results=max_results)
 
@@ -78,6 +89,7 @@ def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) ->
     Of several runs the newest counts, and of several steps in an epoch the last. Several models in
     one run are another matter: which one is meant can't be guessed.
     """
+    epoch, step = _whole("epoch", epoch), _whole("step", step)
     _check_exists(engine, scope)
     if epoch is None and step is None:
         latest = catalog.latest(engine, scope)
@@ -92,6 +104,17 @@ def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) ->
     if rivals:
         raise _ambiguous([newest, *rivals])
     return newest
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """Return a number that a script gave, NumPy's included, as an integer."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InvalidArgumentError(f"{name}={value!r}: expected an integer.")
+    if abs(int(value)) > _MAX_WHOLE:
+        raise InvalidArgumentError(f"{name}={value} is out of range: no checkpoint can have it.")
+    return int(value)
 
 
 def by_id(engine: Engine, identifier: str) -> CheckpointRecord:

@@ -51,7 +51,7 @@ def _of_model(rest: str, source: str) -> CheckpointRecord:
     version = "@" + alias
     if not separator:
         name, _, version = rest.rpartition("/")
-    if not name or not version.strip("@"):
+    if not name or not version.strip("@") or not (separator or version.isdecimal()):
         raise InvalidArgumentError(f"{source!r} names no checkpoint: {_FORMS}.")
     from tracker.record import logged_models
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from tracker.architecture.imports import Imports
 from tracker.architecture.rebuild import TensorPool, read_state_values
@@ -13,6 +14,7 @@ from tracker.architecture.wrappers import unwrapped
 from tracker.errors import FormatError, InvalidArgumentError, MismatchError
 from tracker.format import StoredCheckpoint
 from tracker.loading.restore import restore_state_dict
+from tracker.loading.together import Load, load_together
 from tracker.types import Json
 from tracker.values import decode
 
@@ -49,13 +51,13 @@ def resume_training(
     """
     if not isinstance(model, nn.Module):
         raise InvalidArgumentError(f"model is a {type(model).__name__}, not a torch.nn.Module.")
+    if state is not None and not isinstance(state, Mapping):
+        raise InvalidArgumentError(f"state must be a dict by name, not {type(state).__name__}.")
     if verify:
         stored.verify()
-    weights = _weights(stored, unwrapped(model))
+    inner = unwrapped(model)
+    loads = [Load("model", inner, _weights(stored, inner))]
     saved = _saved(stored)
-    loads: list[Callable[[], object]] = [
-        lambda: unwrapped(model).load_state_dict(weights, strict=True)
-    ]
     given = {"optimizer": optimizer, "scheduler": scheduler}
     for name, part in given.items():
         if part is not None:
@@ -68,8 +70,7 @@ def resume_training(
         for name, entry in entries.items()
         if "value" in entry
     }
-    for load in loads:
-        load()
+    load_together(loads)
     return values
 
 
@@ -90,19 +91,25 @@ def _decode(stored: StoredCheckpoint, data: Json, name: str) -> Any:
 
 def _weights(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
     weights: dict[str, Any] = dict(restore_state_dict(stored, verify=False))
-    own = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
-    problems = [f"{key} is missing in the checkpoint" for key in own if key not in weights]
-    problems += [f"{key} is not in the model" for key in weights if key not in own]
-    problems += [
-        f"{key} is {list(weights[key].shape)} in the checkpoint and {list(own[key].shape)} in the "
-        "model"
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
-    ]
+    problems = _differences(weights, model)
     if problems:
         text = stored.manifest.architecture.model_text
         raise MismatchError(_report(f"The model is not the one that was logged ({text})", problems))
     return weights | _extra_state(stored, model)
+
+
+def _differences(weights: Mapping[str, Any], model: nn.Module) -> list[str]:
+    """Return what keeps weights from going into a model, key by key."""
+    saved = {k: v for k, v in weights.items() if isinstance(v, Tensor)}
+    own = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    problems = [f"{key} is missing in the checkpoint" for key in own if key not in saved]
+    problems += [f"{key} is not in the model" for key in saved if key not in own]
+    return problems + [
+        f"{key} is {list(saved[key].shape)} in the checkpoint and {list(own[key].shape)} in the "
+        "model"
+        for key in own
+        if key in saved and not is_lazy(own[key]) and saved[key].shape != own[key].shape
+    ]
 
 
 def _extra_state(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
@@ -115,14 +122,14 @@ def _extra_state(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
     return read_state_values(values, structure, Imports(), model, pool)
 
 
-def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Callable[[], object]:
-    """Check one part against what was saved of it; return what will load it."""
+def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Load:
+    """Check one part against what was saved of it; return the load that will be safe."""
     if entry is None:
         raise MismatchError(
             f"The checkpoint holds no {name}: it was logged without it. Leave {name} out, or "
             "resume from a checkpoint that was logged with it."
         )
-    if not callable(getattr(part, "load_state_dict", None)):
+    if not all(callable(getattr(part, m, None)) for m in ("state_dict", "load_state_dict")):
         raise InvalidArgumentError(
             f"{name} is a {type(part).__name__}, which has no load_state_dict()."
         )
@@ -135,9 +142,13 @@ def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Callabl
             f"make {name} as the training script did. Nothing was changed."
         )
     saved = _decode(stored, entry["state_dict"], name)
-    if "param_groups" in (saved if isinstance(saved, dict) else {}):
+    if isinstance(part, nn.Module):
+        problems = _differences(saved, part)
+        if problems:
+            raise MismatchError(_report(f"{name} is not the module that was logged", problems))
+    elif isinstance(saved, dict) and "param_groups" in saved and hasattr(part, "param_groups"):
         _check_groups(saved, part, name)
-    return lambda: part.load_state_dict(saved)
+    return Load(name, part, saved)
 
 
 def _check_groups(saved: dict[str, Any], optimizer: Any, name: str) -> None:

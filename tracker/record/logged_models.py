@@ -42,7 +42,11 @@ def create(
             params={key: value[:MAX_PARAM_LENGTH] for key, value in params.items()},
             model_type=MODEL_TYPE,
         )
-        MlflowClient().log_outputs(run.id, [LoggedModelOutput(model.model_id, step)])
+        try:
+            MlflowClient().log_outputs(run.id, [LoggedModelOutput(model.model_id, step)])
+        except BaseException:
+            fail(model.model_id)
+            raise
         return Created(model.model_id, model.artifact_location, model.creation_timestamp)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import posixpath
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +12,10 @@ from dataclasses import dataclass
 import mlflow
 from mlflow.entities import Metric, Param
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tracker.errors import RecordError
+from tracker.errors import InvalidArgumentError, RecordError
 from tracker.record.boundary import mlflow_errors
 
 MAX_PARAM_LENGTH = 6000
@@ -20,6 +23,8 @@ MAX_PARAM_LENGTH = 6000
 
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
+_MAX_NAME_LENGTH = 250
+_PARAM_NAME = re.compile(r"[/\w.\- :]+")
 
 _logged_params: dict[str, set[str]] = {}
 """Names of the params that each run is known to have: they are logged once, not every epoch."""
@@ -38,9 +43,12 @@ def run_for_logging(run_id: str | None) -> Run:
     """Return the run to log to: the given one, the active one, or a new one that becomes active.
 
     Raises:
+        InvalidArgumentError: The id is no text.
         NotFoundError: There is no run of that id.
         RecordError: The run was deleted, or MLflow can't be reached.
     """
+    if run_id is not None and (not isinstance(run_id, str) or not run_id):
+        raise InvalidArgumentError(f"run_id={run_id!r}: expected the id of an MLflow run.")
     with mlflow_errors(f"finding the run {run_id}" if run_id else "starting a run"):
         found = _mlflow_run(run_id)
         if found.info.lifecycle_stage != "active":
@@ -90,19 +98,35 @@ def log_model_params(run_id: str, model_class: str, params: Mapping[str, str]) -
     """Log the model's class and constructor arguments as params ``model_class``, ``model.<name>``.
 
     The prefix keeps them apart from the user's own hyperparameters, which often share the names
-    and which MLflow does not allow to change. A param that the run has already stays as it is.
+    and which MLflow does not allow to change. A param that the run has already stays as it is, and
+    an argument whose name MLflow does not allow (from ``**kwargs``) is left out.
     """
     wanted = {"model_class": model_class, **{f"model.{k}": v for k, v in params.items()}}
     known = _logged_params.setdefault(run_id, set())
-    missing = [
-        Param(name, value[:MAX_PARAM_LENGTH]) for name, value in wanted.items() if name not in known
-    ]
+    missing = {k: v for k, v in wanted.items() if k not in known and _is_param_name(k)}
     with mlflow_errors(f"logging the params of run {run_id}"):
-        for start in range(0, len(missing), _PARAMS_PER_BATCH):
-            MlflowClient().log_batch(
-                run_id, params=missing[start : start + _PARAMS_PER_BATCH], synchronous=True
-            )
+        try:
+            _log_params(run_id, missing)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            # The script, or another process of the run, has logged one of them in the meantime.
+            there = MlflowClient().get_run(run_id).data.params
+            _log_params(run_id, {k: v for k, v in missing.items() if k not in there})
     known.update(wanted)
+
+
+def _log_params(run_id: str, params: Mapping[str, str]) -> None:
+    entities = [Param(name, value[:MAX_PARAM_LENGTH]) for name, value in params.items()]
+    for start in range(0, len(entities), _PARAMS_PER_BATCH):
+        MlflowClient().log_batch(
+            run_id, params=entities[start : start + _PARAMS_PER_BATCH], synchronous=True
+        )
+
+
+def _is_param_name(name: str) -> bool:
+    plain = _PARAM_NAME.fullmatch(name) is not None and posixpath.normpath(name) == name
+    return plain and len(name) <= _MAX_NAME_LENGTH
 
 
 def now() -> int:

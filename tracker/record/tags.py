@@ -7,6 +7,7 @@ MLflow alone.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 PREFIX = "tracker."
 MODEL_TYPE = "tracker.checkpoint"
 MAX_TAG_LENGTH = 5000
+
+_log = logging.getLogger("tracker")
 
 
 def create_tags(
@@ -58,6 +61,17 @@ def to_record(model: LoggedModel, experiment: str) -> CheckpointRecord | None:
     digest = tags.get(PREFIX + "manifest")
     if digest is None or str(model.status) != "READY":
         return None
+    try:
+        return _record(model, experiment, tags, digest)
+    except (ValueError, TypeError, AttributeError) as error:
+        # Anyone may edit tags in MLflow; one broken checkpoint must not hide all others.
+        _log.warning("The tags of logged model %s can't be read: %s", model.model_id, error)
+        return None
+
+
+def _record(
+    model: LoggedModel, experiment: str, tags: Mapping[str, str], digest: str
+) -> CheckpointRecord:
     epoch, step = tags.get(PREFIX + "epoch"), tags.get(PREFIX + "step")
     metrics = {metric.key: metric.value for metric in model.metrics or ()}
     special = json.loads(tags.get(PREFIX + "special_metrics", "{}"))

@@ -36,7 +36,14 @@ def _versions(packages: frozenset[str]) -> dict[str, Json]:
     names = {"checkpoint-tracker", "mlflow", "torch"}
     for package in packages - {"mlflow", "tracker"}:
         names.update(distributions.get(package, ())[:1])
-    return {name: importlib.metadata.version(name) for name in sorted(names)}
+    return {name: _version(name) for name in sorted(names)}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None  # run from a checkout or an archive that was never installed
 
 
 def _code_directory() -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tracker import catalog, settings
 from tracker.architecture import source
-from tracker.errors import CatalogError, StorageError, TrackerError, TrackerWarning
+from tracker.errors import CatalogError, RecordError, StorageError, TrackerError, TrackerWarning
 from tracker.format import MANIFEST, Content, SourceEntry, Written, write_checkpoint
 from tracker.record import artifacts, flavor_file, logged_models, runs, tags
 from tracker.record.boundary import tracking_uri
@@ -186,13 +186,22 @@ def _enter(engine: catalog.Engine, record: CheckpointRecord) -> None:
         )
         raise
     for old in replaced:
-        warnings.warn(
-            f"{record.name} of run {record.run_id} was logged before: {record.id} replaces "
-            f"{old.id}, whose files stay until MLflow's own clean-up removes them.",
-            TrackerWarning,
-            stacklevel=4,
-        )
+        warnings.warn(_replace(record, old), TrackerWarning, stacklevel=4)
+
+
+def _replace(record: CheckpointRecord, old: CheckpointRecord) -> str:
+    """Delete in MLflow what left the catalog; return what to tell about it."""
+    what = f"{record.name} of run {record.run_id}"
+    try:
         logged_models.delete(old.id)
+    except RecordError as error:
+        return f"{what}: {record.id} replaces {old.id}, which stays in MLflow: {error}"
+    if old.id == record.id:
+        return f"{what} was logged again by another process meanwhile, so {old.id} was dropped."
+    return (
+        f"{what} was logged before: {record.id} replaces {old.id}, whose files stay until MLflow's "
+        "own clean-up removes them."
+    )
 
 
 def _warn_if_not_rebuildable(snapshot: Snapshot) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 from tracker.errors import InvalidArgumentError, InvalidMetricError
 
-_METRIC_NAME = re.compile(r"[/\w.\- :]+")
+_NAME = re.compile(r"[/\w.\- :]+")
 _MAX_NAME_LENGTH = 250
 _MAX_TAG_LENGTH = 5000
 _MAX_STEP = 2**63 - 1
@@ -70,7 +71,9 @@ def _check_count(name: str, value: Any) -> int | None:
         )
     number = int(value)
     if not 0 <= number <= _MAX_STEP:
-        raise InvalidArgumentError(f"{name}={number} is out of range; expected 0 or more.")
+        raise InvalidArgumentError(
+            f"{name}={number} is out of range; expected 0 or more, and no more than 64 bits hold."
+        )
     return number
 
 
@@ -86,24 +89,32 @@ def _check_metrics(metrics: Any) -> dict[str, float]:
 
 
 def _check_metric_name(name: object) -> str:
-    if not isinstance(name, str) or not _METRIC_NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidMetricError(
             f"The metric name {name!r} can't be logged: MLflow allows letters, digits, "
             "underscores, dashes, periods, spaces, colons and slashes."
         )
-    if len(name) > _MAX_NAME_LENGTH or name.startswith("/") or ".." in name.split("/"):
+    if len(name) > _MAX_NAME_LENGTH or not _is_plain_path(name):
         raise InvalidMetricError(
             f"The metric name {name[:60]!r} can't be logged: MLflow wants at most "
-            f"{_MAX_NAME_LENGTH} characters that make no absolute or relative path."
+            f"{_MAX_NAME_LENGTH} characters, and slashes only between names (train/loss)."
         )
     return name
+
+
+def _is_plain_path(name: str) -> bool:
+    """Return whether MLflow may use a name as a file's: it asks the same."""
+    return posixpath.normpath(name) == name and name != "." and not name.startswith(("..", "/"))
 
 
 def _number(name: str, value: Any) -> float:
     """Return a metric as a float; tensors and arrays of one element count as numbers."""
     shape = getattr(value, "shape", None)
-    if shape is not None and math.prod(shape) == 1:
-        value = value.item()
+    if isinstance(shape, tuple) and math.prod(shape) == 1 and hasattr(value, "item"):
+        try:
+            value = value.item()
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise InvalidMetricError(f"The metric {name!r} has no value: {error}.") from error
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         hint = " (take .mean() or .item() first)" if shape is not None else ""
         raise InvalidMetricError(
@@ -123,14 +134,23 @@ def _check_tags(tags: Any) -> dict[str, str]:
         raise InvalidArgumentError(f"tags must be a dict of text, not {type(tags).__name__}.")
     checked: dict[str, str] = {}
     for name, value in tags.items():
-        if not isinstance(name, str) or not _METRIC_NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidArgumentError(f"The tag name {name!r} can't be logged by MLflow.")
         if name.startswith(("tracker.", "mlflow.")):
             raise InvalidArgumentError(f"Tag names that start like {name!r} are reserved.")
-        if len(name) > _MAX_NAME_LENGTH or len(str(value)) > _MAX_TAG_LENGTH:
+        text = str(value)
+        if not _is_storable(text):
+            raise InvalidArgumentError(
+                f"The tag {name!r} is {text[:60]!r}; NUL characters and surrogates can't be kept."
+            )
+        if len(name) > _MAX_NAME_LENGTH or len(text) > _MAX_TAG_LENGTH:
             raise InvalidArgumentError(
                 f"The tag {name[:60]!r} is too long: names have at most {_MAX_NAME_LENGTH} and "
                 f"values {_MAX_TAG_LENGTH} characters."
             )
-        checked[name] = str(value)
+        checked[name] = text
     return checked
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

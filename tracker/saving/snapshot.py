@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tracker.architecture.proof import Description, describe
@@ -41,6 +42,11 @@ def take(model: object, *, optimizer: object, scheduler: object, state: object) 
         raise InvalidArgumentError(
             f"model is a {type(model).__name__}; log_checkpoint expects a torch.nn.Module "
             "(not its state_dict: the module itself is needed to rebuild it)."
+        )
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise InvalidArgumentError(
+            f"model is or contains a {type(model).__name__} of torch.jit, which is a program of its "
+            "own and no module that could be rebuilt. Log the module that it was scripted from."
         )
     table = TensorTable()
     training = _training(table, optimizer=optimizer, scheduler=scheduler, state=state)

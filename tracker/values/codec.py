@@ -31,8 +31,11 @@ from tracker.values.leaves import (
     Leaf,
 )
 
-MAX_DEPTH = 100
-"""Deepest nesting of containers, both ways: more is refused, not recursed into."""
+MAX_DEPTH = 64
+"""Deepest nesting of containers, both ways: more is refused, not recursed into.
+
+Each level takes about six of the thousand calls that Python nests.
+"""
 
 StoreTensor: TypeAlias = Callable[[Tensor, str], Json]
 FetchTensor: TypeAlias = Callable[[Json, str], Tensor]
@@ -58,15 +61,13 @@ _NAMESPACES: dict[type, str] = {
     argparse.Namespace: "$namespace",
 }
 _FACTORIES: dict[str, type] = {t.__name__: t for t in (list, dict, set, tuple, int, float, str)}
-_FROM_ITEMS: dict[str, Callable[[list[Any]], Any]] = {
-    **{tag: kind for kind, tag in _SEQUENCES.items()},
-    "$ordered": OrderedDict,
-    "$counter": lambda items: Counter(dict(items)),
-    **{
-        tag: (lambda items, kind=kind: kind(**dict(items)))  # type: ignore[misc]
-        for kind, tag in _NAMESPACES.items()
-    },
+_FROM_ITEMS: dict[str, type] = {tag: kind for kind, tag in _SEQUENCES.items()}
+_FROM_PAIRS: dict[str, Callable[[list[tuple[Any, Any]]], Any]] = {
     "$dict": dict,
+    "$ordered": OrderedDict,
+    "$counter": lambda pairs: Counter(dict(pairs)),
+    "$simplenamespace": lambda pairs: types.SimpleNamespace(**dict(pairs)),
+    "$namespace": lambda pairs: argparse.Namespace(**dict(pairs)),
 }
 
 
@@ -247,10 +248,10 @@ class _Decoder:
         self._special = special
 
     def decode(self, data: Json, path: str, depth: int) -> Any:
-        if depth > 2 * MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise FormatError(f"{path}: nested more than {MAX_DEPTH} levels deep.")
         if isinstance(data, list):
-            return [self.decode(item, f"{path}.{i}", depth + 1) for i, item in enumerate(data)]
+            return self._items(data, path, depth)
         if not isinstance(data, dict):
             return data
         tag = next(iter(data), "")
@@ -266,23 +267,35 @@ class _Decoder:
             raise FormatError(f"{path}: {tag} can't be read: {bad}") from bad
 
     def _decode_tagged(self, tag: str, payload: Any, path: str, depth: int) -> Any:
-        def inner(part: Json) -> Any:
-            return self.decode(part, path, depth + 1)
-
         leaf = LEAF_BY_TAG.get(tag)
         if leaf is not None:
             return leaf.read(payload)
         if tag in _FROM_ITEMS:
-            return _FROM_ITEMS[tag](inner(payload))
+            return _FROM_ITEMS[tag](self._items(payload, path, depth))
+        if tag in _FROM_PAIRS:
+            return _FROM_PAIRS[tag](self._pairs(payload, path, depth))
         if tag == "$tensor":
             return self._tensor(payload, path)
         if tag == "$ndarray":
             return self._tensor(payload, path).numpy()
         if tag == "$deque":
-            return deque(inner(payload[0]), maxlen=payload[1])
+            return deque(self._items(payload[0], path, depth), maxlen=payload[1])
         if tag == "$slice":
-            return slice(*inner(payload))
+            return slice(*self._items(payload, path, depth))
         if tag == "$defaultdict":
             factory = None if payload[0] is None else _FACTORIES[payload[0]]
-            return defaultdict(factory, inner(payload[1]))
+            return defaultdict(factory, self._pairs(payload[1], path, depth))
         return self._special(tag, payload, path)
+
+    def _items(self, items: Any, path: str, depth: int) -> list[Any]:
+        if not isinstance(items, list):
+            raise TypeError(f"expected a list, found {type(items).__name__}")
+        return [self.decode(item, f"{path}.{i}", depth + 1) for i, item in enumerate(items)]
+
+    def _pairs(self, pairs: Any, path: str, depth: int) -> list[tuple[Any, Any]]:
+        if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
+            raise TypeError("expected a list of pairs")
+        return [
+            (self.decode(key, f"{path} (a key)", depth + 1), self.decode(item, path, depth + 1))
+            for key, item in pairs
+        ]

@@ -73,10 +73,10 @@ def _write_numpy_scalar(value: np.generic) -> Json:
 def _read_numpy_scalar(payload: Any) -> np.generic:
     name, data = payload
     dtype, content = _numpy_dtype(name), _bytes(data)
+    if not dtype.itemsize:
+        return dtype.type()  # type: ignore[no-any-return]
     if len(content) != dtype.itemsize:
         raise ValueError(f"{len(content)} bytes are not one {dtype}")
-    if not content:
-        return dtype.type()  # type: ignore[no-any-return]
     return np.frombuffer(content, dtype=dtype)[0]  # type: ignore[no-any-return]
 
 
@@ -89,12 +89,17 @@ def _bytes(data: Any) -> bytes:
 
 
 def _write_datetime(value: datetime.datetime) -> Json:
-    if value.fold or type(value.tzinfo) not in (type(None), datetime.timezone):
+    if type(value.tzinfo) not in (type(None), datetime.timezone):
         raise ValueError(
             f"is a datetime of the time zone {value.tzinfo!r}, of which ISO 8601 keeps only the "
             "offset; keep it as UTC (value.astimezone(datetime.timezone.utc))"
         )
-    return value.isoformat()
+    return [value.isoformat(), value.fold] if value.fold else value.isoformat()
+
+
+def _read_datetime(payload: Any) -> datetime.datetime:
+    text, fold = (payload, 0) if isinstance(payload, str) else payload
+    return datetime.datetime.fromisoformat(text).replace(fold=fold)
 
 
 def _read_fraction(text: Any) -> fractions.Fraction:
@@ -135,7 +140,7 @@ LEAVES: tuple[Leaf, ...] = (
     Leaf(pathlib.PosixPath, "$path", _write_path, pathlib.Path),
     Leaf(pathlib.WindowsPath, "$path", _write_path, pathlib.Path),
     Leaf(pathlib.PurePosixPath, "$purepath", _write_path, pathlib.PurePosixPath),
-    Leaf(datetime.datetime, "$datetime", _write_datetime, datetime.datetime.fromisoformat),
+    Leaf(datetime.datetime, "$datetime", _write_datetime, _read_datetime),
     Leaf(datetime.date, "$date", datetime.date.isoformat, datetime.date.fromisoformat),
     Leaf(
         datetime.timedelta,

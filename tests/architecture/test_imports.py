@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from tests import models
+from tracker.architecture.imports import Imports
+from tracker.architecture.isolated import SourceFile
+from tracker.architecture.trust import Trust
+from tracker.errors import ClassNotFoundError, FormatError, UntrustedCheckpointError
+
+NET = "import torch.nn as nn\nclass Net(nn.Module): origin = '{}'\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on sys.path, whose modules are forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is None or file.startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def script(name: str, text: str, path: str = "") -> dict[str, SourceFile]:
+    return {name: SourceFile(name, text.encode(), path, True, False)}
+
+
+def archived(name: str, text: str, path: str = "") -> dict[str, SourceFile]:
+    return {name: SourceFile(name, text.encode(), path, False, False)}
+
+
+def test_an_imported_class_is_found_where_it_is() -> None:
+    imports = Imports()
+    assert imports.module_class("tests.models:Net", "p") is models.Net
+    assert imports.found == {"tests.models:Net": "already imported"}
+
+
+def test_an_importable_class_is_imported(folder: Path) -> None:
+    (folder / "imp_pkg").mkdir()
+    (folder / "imp_pkg" / "__init__.py").write_text("")
+    (folder / "imp_pkg" / "net.py").write_text(NET.format("disk"))
+    cls = Imports().module_class("imp_pkg.net:Net", "p")
+    assert cls.origin == "disk"
+
+
+def test_a_class_of_a_namespace_package_is_imported(folder: Path) -> None:
+    (folder / "imp_ns").mkdir()
+    (folder / "imp_ns" / "net.py").write_text(NET.format("disk"))
+    assert Imports().module_class("imp_ns.net:Net", "p").origin == "disk"
+
+
+@pytest.mark.parametrize("key", ["Net", "gone.module:Net"])
+def test_a_class_given_by_the_caller_wins(key: str) -> None:
+    imports = Imports(classes={key: models.Net})
+    assert imports.module_class("gone.module:Net", "p") is models.Net
+
+
+def test_a_class_given_by_the_caller_must_be_a_module() -> None:
+    with pytest.raises(UntrustedCheckpointError, match=r"not a torch\.nn\.Module"):
+        Imports(classes={"Net": dict}).module_class("gone:Net", "p")
+
+
+def test_a_module_that_does_not_define_the_name_is_never_imported(folder: Path) -> None:
+    (folder / "imp_side.py").write_text("open('ran', 'w')\nimport os\n")
+    for name in ("Net", "os"):
+        with pytest.raises(UntrustedCheckpointError, match="does not define it"):
+            Imports().find(f"imp_side:{name}", "p")
+    assert not (folder / "ran").exists()
+
+
+def test_nor_is_its_package(folder: Path) -> None:
+    (folder / "imp_par").mkdir()
+    (folder / "imp_par" / "__init__.py").write_text("open('ran', 'w')")
+    (folder / "imp_par" / "inner.py").write_text("x = 1")
+    with pytest.raises(UntrustedCheckpointError, match="does not define it"):
+        Imports().find("imp_par.inner:Net", "p")
+    with pytest.raises(ClassNotFoundError):
+        Imports().find("imp_par.missing:Net", "p")
+    assert not (folder / "ran").exists()
+    assert "imp_par" not in sys.modules
+
+
+def test_a_program_of_a_package_is_never_run(folder: Path) -> None:
+    (folder / "imp_prog").mkdir()
+    (folder / "imp_prog" / "__main__.py").write_text("class Net: pass\nopen('ran', 'w')")
+    with pytest.raises(UntrustedCheckpointError):
+        Imports().find("imp_prog.__main__:Net", "p")
+    assert not (folder / "ran").exists()
+
+
+def test_an_import_that_fails_says_so(folder: Path) -> None:
+    (folder / "imp_bad.py").write_text("class Net: pass\n1 / 0")
+    with pytest.raises(ClassNotFoundError, match="ZeroDivisionError"):
+        Imports().find("imp_bad:Net", "p")
+
+
+def test_of_a_script_only_the_definitions_run(folder: Path) -> None:
+    text = NET.format("disk") + "raise SystemExit\n"
+    (folder / "imp-script.py").write_text(text)
+    imports = Imports(source=script("imp-script", "old"), wanted={"imp-script": frozenset({"Net"})})
+    assert imports.module_class("imp-script:Net", "p").origin == "disk"
+    assert "definitions in the script" in imports.found["imp-script:Net"]
+
+
+def test_archived_source_runs_only_if_trusted() -> None:
+    source = archived("imp_gone", NET.format("kept"), "/there/imp_gone.py")
+    with pytest.raises(ClassNotFoundError, match=r'it was in /there/.*trust="source"'):
+        Imports(source=source).module_class("imp_gone:Net", "p")
+    trusted = Imports(source=source, trust=Trust(source=True))
+    assert trusted.module_class("imp_gone:Net", "p").origin == "kept"
+
+
+def test_archived_source_that_still_lies_there_is_the_users_own(tmp_path: Path) -> None:
+    file = tmp_path / "imp_mine.py"
+    file.write_text(NET.format("mine"))
+    source = archived("imp_mine", file.read_text(), str(file))
+    with pytest.raises(ClassNotFoundError):
+        Imports(source=source).module_class("imp_mine:Net", "p")
+    assert Imports(source=source, local=True).module_class("imp_mine:Net", "p").origin == "mine"
+    other = archived("imp_mine", NET.format("theirs"), str(file))
+    with pytest.raises(ClassNotFoundError):
+        Imports(source=other, local=True).module_class("imp_mine:Net", "p")
+
+
+def test_each_checkpoint_gets_its_own_archived_source() -> None:
+    for origin in ("one", "two"):
+        source = archived("imp_both", NET.format(origin))
+        imports = Imports(source=source, trust=Trust(source=True))
+        assert imports.module_class("imp_both:Net", "p").origin == origin
+
+
+def test_archived_source_serves_where_the_installed_module_lost_the_class(folder: Path) -> None:
+    (folder / "imp_moved.py").write_text("x = 1")
+    source = archived("imp_moved", NET.format("kept"))
+    with pytest.raises(ClassNotFoundError):
+        Imports(source=source).find("imp_moved:Net", "p")
+    imports = Imports(source=source, trust=Trust(source=True))
+    assert imports.module_class("imp_moved:Net", "p").origin == "kept"
+
+
+def test_a_missing_class_lists_what_can_be_done() -> None:
+    with pytest.raises(ClassNotFoundError, match=r"classes=\{\"Net\": Net\}"):
+        Imports().module_class("gone.module:Net", "p")
+
+
+@pytest.mark.parametrize("name", [None, 3, "", "Net", "a:b:c", ":Net", "a:", ["a:b"]])
+def test_what_is_no_reference_is_a_format_error(name: object) -> None:
+    with pytest.raises(FormatError, match=r"structure\.modules\.0"):
+        Imports().module_class(name, "structure.modules.0")  # type: ignore[arg-type]
+
+
+def test_a_class_that_moved_and_is_imported_back_is_found(folder: Path) -> None:
+    (folder / "imp_new.py").write_text(NET.format("new"))
+    (folder / "imp_old.py").write_text("from imp_new import Net")
+    assert Imports().module_class("imp_old:Net", "p").origin == "new"
+
+
+def test_narrowing_allows_listed_packages_only() -> None:
+    imports = Imports(trust=Trust(only=frozenset({"other"})))
+    assert imports.module_class("torch.nn.modules.linear:Linear", "p") is nn.Linear
+    with pytest.raises(UntrustedCheckpointError, match="TRACKER_TRUSTED_PACKAGES"):
+        imports.module_class("tests.models:Net", "p")
