@@ -60,6 +60,10 @@ class UnstorableError(TrackerError, TypeError):
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
+        self._message = message
+
+    def __reduce__(self) -> tuple[type[UnstorableError], tuple[str, str]]:
+        return type(self), (self.path, self._message)  # so that it passes between processes
 
 
 class ArchitectureError(TrackerError):

@@ -1,8 +1,9 @@
 """Finds the class or function that a reference means, importing as little as possible.
 
 The order: what the caller gave, what is imported already, what is importable by its module's name,
-for a class of a script the definitions in that file, and last the checkpoint's archived source,
-which runs only with ``trust="source"`` or where the very same file still lies on this machine.
+for a class of a script the definitions in that file, and last the checkpoint's archived source if
+the very same file still lies on this machine. With ``trust="source"`` the archived source goes
+before all but what the caller gave, unless the imported module is of that very source.
 """
 
 from __future__ import annotations
@@ -105,9 +106,11 @@ class Imports:
         self, name: str, qualname: str, reference: str, path: str
     ) -> Iterator[tuple[str, ModuleType]]:
         loaded = references.imported_module(name)
+        archived = self.source.get(name)
+        if archived is not None and self.trust.source and not _is_source_of(archived, loaded):
+            yield "the checkpoint's archived source", self._run(name, self.source)
         if loaded is not None:
             yield "already imported", loaded
-        archived = self.source.get(name)
         # Of another checkpoint's source of the same name nothing may come: it can differ.
         for known in isolated_modules(name):
             if archived is None or source_of(known) == archived:
@@ -121,7 +124,7 @@ class Imports:
             module = _import_installed(name, qualname, reference, path, archived is None)
             if module is not None:
                 yield f"imported from {getattr(module, '__file__', name)}", module
-        if archived is not None and (self.trust.source or self._is_ours()):
+        if archived is not None and self._is_ours():
             yield "the checkpoint's archived source", self._run(name, self.source)
 
     def _run(self, name: str, source: Mapping[str, SourceFile]) -> ModuleType:
@@ -155,6 +158,15 @@ def _find_script(name: str) -> Path | None:
         if file.is_file():
             return file.resolve()
     return None
+
+
+def _is_source_of(archived: SourceFile, module: ModuleType | None) -> bool:
+    """Return whether an imported module is of the very source that was archived."""
+    file = getattr(module, "__file__", None)
+    try:
+        return file is not None and Path(file).read_bytes() == archived.content
+    except OSError:
+        return False
 
 
 def _is_unchanged(archived: SourceFile) -> bool:
@@ -209,7 +221,9 @@ def _find_without_importing(name: str) -> importlib.machinery.ModuleSpec | None:
     """Return a module's spec; ``importlib.util.find_spec`` would import its parent packages."""
     package, *inner = name.split(".")
     try:
-        spec = importlib.util.find_spec(package)
+        # Not importlib.util.find_spec: of an imported package it returns what that says of itself.
+        specs = (finder.find_spec(package, None) for finder in sys.meta_path)
+        spec = next((found for found in specs if found is not None), None)
         for index, _ in enumerate(inner):
             if spec is None or spec.submodule_search_locations is None:
                 return None

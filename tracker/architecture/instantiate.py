@@ -57,7 +57,7 @@ def _from_constructor(architecture: Architecture, imports: Imports, pool: Tensor
             "in the checkpoint; check out the commit it was made with; or load the weights into an "
             "instance with checkpoint.load_state_dict()."
         )
-    # Plain attributes can differ between processes (hashes, paths, versions): the stored ones count.
+    # Plain attributes differ between processes (hashes, paths, versions): the stored ones count.
     fill(tree.modules, architecture.structure, imports, pool, every_attribute=not same)
     return model
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tracker.errors import FormatError, UnstorableError
 from tracker.format.dtypes import StoredDtype
+from tracker.format.header import ALIGNMENT
 
 
 def bytes_of(tensor: Tensor, name: str) -> memoryview:
@@ -35,7 +36,10 @@ def bytes_of(tensor: Tensor, name: str) -> memoryview:
 def tensor_of(
     buffer: mmap.mmap, offset: int, dtype: StoredDtype, shape: tuple[int, ...], where: str
 ) -> Tensor:
-    """Return the tensor whose bytes begin at ``offset``, as a view of ``buffer``.
+    """Return the tensor whose bytes begin at ``offset``: a view of ``buffer`` if it is aligned.
+
+    An unaligned one is copied, and only small ones are: on unaligned memory torch's kernels may
+    add in another order, and a model would compute other last digits than the one that was logged.
 
     Args:
         buffer: Writable memory; the tensor keeps it alive.
@@ -54,6 +58,6 @@ def tensor_of(
         if count == 0:
             return torch.empty(shape, dtype=dtype.torch)
         flat = torch.frombuffer(buffer, dtype=dtype.torch, count=count, offset=offset)
-        return flat.reshape(shape)
+        return (flat.clone() if offset % ALIGNMENT else flat).reshape(shape)
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"{where}: can't be a tensor of shape {shape}: {error}") from error

@@ -45,8 +45,8 @@ def take(model: object, *, optimizer: object, scheduler: object, state: object) 
         )
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise InvalidArgumentError(
-            f"model is or contains a {type(model).__name__} of torch.jit, which is a program of its "
-            "own and no module that could be rebuilt. Log the module that it was scripted from."
+            "The model is, or contains, a ScriptModule of torch.jit: a program of its own and no "
+            "module that could be rebuilt. Log the module that it was scripted from."
         )
     table = TensorTable()
     training = _training(table, optimizer=optimizer, scheduler=scheduler, state=state)
