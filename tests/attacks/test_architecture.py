@@ -267,12 +267,22 @@ def test_archived_source_does_not_run_by_itself() -> None:
         )
 
 
-def test_archived_source_hides_no_module_of_this_process() -> None:
+def test_archived_source_that_is_not_trusted_hides_no_module_of_this_process() -> None:
     from tracker.architecture.isolated import SourceFile
 
     evil = SourceFile("tests.models", b"raise SystemExit", "", False, False)
-    imports = Imports(source={"tests.models": evil}, trust=Trust(source=True))
+    imports = Imports(source={"tests.models": evil})
     assert imports.module_class("tests.models:Net", "p") is models.Net
+
+
+def test_archived_source_that_is_trusted_goes_first_and_stays_isolated() -> None:
+    from tracker.architecture.isolated import SourceFile
+
+    older = b"import torch\nclass Net(torch.nn.Module):\n    older = True\n"
+    file = SourceFile("tests.models", older, "", False, False)
+    imports = Imports(source={"tests.models": file}, trust=Trust(source=True))
+    assert imports.module_class("tests.models:Net", "p").older
+    assert sys.modules["tests.models"] is models
 
 
 @pytest.mark.parametrize("name", ["_parameters", "_modules", "_forward_hooks", "training"])
