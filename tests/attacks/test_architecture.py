@@ -11,6 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from os import system
 from pathlib import Path
@@ -62,6 +63,7 @@ def traps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (builtins, "eval"),
     ):
         monkeypatch.setattr(owner, name, trap)
+    sysconfig.get_config_vars()  # imports a module of its own when first asked
     before = set(sys.modules)
     yield
     assert set(sys.modules) - before == set()
