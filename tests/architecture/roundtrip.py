@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tracker.architecture.compare import comparable
 from tracker.architecture.constructor import construct, describe_call
 from tracker.architecture.imports import Imports
 from tracker.architecture.rebuild import TensorPool, build
-from tracker.architecture.structure import Tree, comparable, describe_tree
+from tracker.architecture.structure import Tree, describe_tree
 from tracker.types import Json
 
 

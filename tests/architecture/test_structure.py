@@ -7,6 +7,7 @@ import operator
 import types
 import weakref
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from torch.nn.utils import parametrizations, parametrize
 
 from tests import models
 from tests.architecture.roundtrip import problems, rebuilt, stored
-from tracker.architecture.structure import comparable, describe_tree, slots
+from tracker.architecture.compare import comparable
+from tracker.architecture.structure import describe_tree
 from tracker.errors import UnstorableError
+from tracker.types import Json
 
 
 def with_attribute(value: Any) -> nn.Module:
@@ -312,6 +315,20 @@ def test_a_plain_attribute_that_is_a_view_is_a_copy() -> None:
     model = nn.Linear(2, 2)
     model.alias = model.weight.data
     assert torch.equal(rebuilt(model).alias, model.weight)
+
+
+def slots(data: Json) -> Iterator[dict[str, Json]]:
+    """Yield every tensor slot anywhere in a description."""
+    pending: list[Json] = [data]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if {"group", "parameter"} <= node.keys():
+                yield node
+            else:
+                pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
 
 
 def test_every_slot_names_a_tensor() -> None:

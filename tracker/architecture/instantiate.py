@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from tracker.architecture.compare import comparable, first_difference, skeleton
 from tracker.architecture.constructor import Device, construct
 from tracker.architecture.imports import Imports
 from tracker.architecture.rebuild import Fetch, TensorPool, build, fill, read_state_values
-from tracker.architecture.structure import comparable, describe_tree, first_difference, skeleton
+from tracker.architecture.structure import describe_tree
 from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
 from tracker.types import Architecture, Json
 

@@ -17,11 +17,12 @@ from blake3 import blake3
 from torch import Tensor, nn
 
 from tracker.architecture.call_text import call_text
+from tracker.architecture.compare import comparable, first_difference
 from tracker.architecture.constructor import Device, construct, describe_call
 from tracker.architecture.imports import Imports
 from tracker.architecture.rebuild import TENSOR_TAGS, TensorPool, build, holds
 from tracker.architecture.references import public_module_name
-from tracker.architecture.structure import Tree, comparable, describe_tree, first_difference
+from tracker.architecture.structure import Tree, describe_tree
 from tracker.architecture.trust import Trust
 from tracker.errors import TrackerError
 from tracker.types import Architecture, Json, Problem, Rebuild
