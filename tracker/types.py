@@ -77,9 +77,10 @@ class TensorEntry:
     Attributes:
         dtype: torch's name without the prefix, for example ``float32``.
         shape: Its shape.
-        digest: BLAKE3 (hex) of its bytes, C order, little endian.
-        file: The file of the checkpoint directory that holds it.
-        same_as: The name of the earlier tensor that this one is (tied weights), or None.
+        digest: BLAKE3 (lowercase hex) of its bytes, C order, little endian.
+        file: The file of the checkpoint directory that holds its bytes.
+        same_as: For a tied tensor, the name in the same group under which its bytes are stored;
+            dtype, shape, digest and file are those of that entry. None for a stored tensor.
     """
 
     dtype: str
@@ -91,7 +92,13 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file of a checkpoint: its size in bytes and BLAKE3 digest (hex)."""
+    """One file of a checkpoint.
+
+    Attributes:
+        size: Its bytes.
+        digest: BLAKE3 (lowercase hex) of them; of a tensor file, of the bytes before its data,
+            because every byte of the data is covered by the digest of exactly one tensor.
+    """
 
     size: int
     digest: str

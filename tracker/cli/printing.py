@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tracker.checkpoint import Checkpoint
 
 _MAX_METRIC_COLUMNS = 4
-_PIPE_WIDTH = 1000
+_PIPE_WIDTH = 1_000_000
 SHORT_ID = 10
 
 
@@ -71,8 +71,14 @@ def _print_table(table: Table) -> None:
 
 def print_checkpoints(checkpoints: Sequence[Checkpoint], *, best: str | None = None) -> None:
     """Print checkpoints as a table, the one with the id ``best`` marked."""
+    _print_table(checkpoint_table(checkpoints, best=best))
+
+
+def checkpoint_table(checkpoints: Sequence[Checkpoint], *, best: str | None = None) -> Table:
+    """Return checkpoints as a table, a row each."""
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     metrics = _metric_columns(checkpoints)
     with_step = any(checkpoint.step is not None for checkpoint in checkpoints)
@@ -81,7 +87,7 @@ def print_checkpoints(checkpoints: Sequence[Checkpoint], *, best: str | None = N
         table.add_column(heading, no_wrap=True)
     for heading in ("EPOCH", *(["STEP"] if with_step else []), *metrics):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("MODEL", overflow="ellipsis", no_wrap=True)
+    table.add_column("MODEL", min_width=12)  # the one column that gives way in a narrow terminal
     table.add_column("SIZE", justify="right", no_wrap=True)
     table.add_column("CREATED (UTC)", no_wrap=True)
     for checkpoint in checkpoints:
@@ -92,12 +98,12 @@ def print_checkpoints(checkpoints: Sequence[Checkpoint], *, best: str | None = N
             checkpoint.run_id[:8],
             *("" if number is None else str(number) for number in steps),
             *(_number(checkpoint.metrics.get(name)) for name in metrics),
-            escape(checkpoint.model_text),
+            Text(checkpoint.model_text, no_wrap=True, overflow="ellipsis"),
             size(checkpoint.size),
             f"{checkpoint.created_at:%Y-%m-%d %H:%M}",
             style="bold green" if checkpoint.id == best else None,
         )
-    _print_table(table)
+    return table
 
 
 def _metric_columns(checkpoints: Iterable[Checkpoint]) -> list[str]:

@@ -10,8 +10,6 @@ from tracker.errors import FormatError, InvalidArgumentError
 MANIFEST = "checkpoint.json"
 """The manifest's file name. Whoever copies a checkpoint copies this file last."""
 
-SOURCE_FOLDER = "source/"
-
 _GROUP = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\:]")
 _MAX_NAME = 1024
@@ -29,21 +27,6 @@ def tensor_file(group: str) -> str:
             f"A group of tensors must have a lowercase name such as 'model', not {group!r}."
         )
     return f"{group}.safetensors"
-
-
-def source_file(module: str, *, package: bool = False) -> str:
-    """Return the file under which a module's source is archived.
-
-    Args:
-        module: The module's dotted name.
-        package: Whether it is a package, that is, the source is its ``__init__.py``.
-
-    Example:
-        >>> source_file("vision.net")
-        'source/vision/net.py'
-    """
-    parts = [re.sub(r"[^\w-]", "_", part) or "_" for part in module.split(".")]
-    return SOURCE_FOLDER + "/".join(parts) + ("/__init__.py" if package else ".py")
 
 
 def check_file_name(name: str, where: str) -> str:

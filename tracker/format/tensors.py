@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -18,11 +19,14 @@ from tracker.format.digests import digest
 from tracker.format.dtypes import StoredDtype, require_little_endian, stored_dtype
 from tracker.format.files import opened
 from tracker.format.header import Header, parse_header, plan_header, read_header_bytes
-from tracker.format.memory import bytes_of, tensor_of
+from tracker.format.memory import bytes_of, is_copied, tensor_of
 from tracker.types import FileEntry
 
 _OVERLAP_FROM = 1 << 20
 """Bytes; handing less than this to another thread costs more than it saves."""
+
+_MAX_COPIES = 4
+"""Copies of tensors that may wait in memory to be hashed, while writing is ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def write_tensors(
 ) -> WrittenTensors:
     """Write a safetensors file that holds ``tensors``.
 
-    At most one tensor is copied at a time, and only if it is not contiguous or not on the CPU.
+    A tensor is copied only if it is not contiguous or not on the CPU, and few copies live at once.
 
     Args:
         file: Where to, from its current position; best unbuffered.
@@ -75,17 +79,20 @@ def write_tensors(
     header = plan_tensors(tensors, metadata)
     write_all(file, memoryview(header.encoded))
     digests: dict[str, str] = {}
-    # Hashing and writing both run outside the GIL, so the same bytes do both at once.
+    hashing: deque[tuple[str, Future[str]]] = deque()
+    # Hashing and writing both run outside the GIL, side by side, neither waiting for the other.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tracker-digest") as hasher:
         for name in header.slots:
             data = bytes_of(tensors[name], name)
             if len(data) < _OVERLAP_FROM:
                 digests[name] = digest(data)
-                write_all(file, data)
             else:
-                hashing = hasher.submit(digest, data)
-                write_all(file, data)
-                digests[name] = hashing.result()
+                hashing.append((name, hasher.submit(digest, data)))
+            write_all(file, data)
+            while is_copied(tensors[name]) and len(hashing) > _MAX_COPIES:
+                first, result = hashing.popleft()
+                digests[first] = result.result()
+        digests |= {name: result.result() for name, result in hashing}
     return WrittenTensors(FileEntry(header.size, digest(header.encoded)), digests)
 
 

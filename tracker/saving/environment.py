@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tracker.types import Json
@@ -32,11 +32,16 @@ def environment(modules: Iterable[str]) -> dict[str, Json]:
 
 @functools.lru_cache(maxsize=32)
 def _versions(packages: frozenset[str]) -> dict[str, Json]:
-    distributions = importlib.metadata.packages_distributions()
     names = {"checkpoint-tracker", "mlflow", "torch"}
-    for package in packages - {"mlflow", "tracker"}:
-        names.update(distributions.get(package, ())[:1])
+    # Asking which distribution a package is of reads all that are installed: half a second.
+    for package in packages - {"__main__", "mlflow", "torch", "tracker"} - sys.stdlib_module_names:
+        names.update(_distributions().get(package, ())[:1])
     return {name: _version(name) for name in sorted(names)}
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def _version(name: str) -> str | None:

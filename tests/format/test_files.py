@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tracker.errors import CorruptCheckpointError, StorageError
+from tracker.format.files import make_directory, opened, replacing, sync_directory
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "x"
+    with replacing(path, 5) as file:
+        file.write(b"hello")
+        assert not path.exists()
+    assert path.read_bytes() == b"hello"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+
+    def interrupted() -> None:
+        with replacing(path, 3) as file:
+            file.write(b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_refusal_names_the_path_the_reason_and_the_bytes(tmp_path):
+    with (
+        pytest.raises(
+            StorageError, match=r"nowhere/x: .*No such file.* needs 12345 bytes"
+        ) as error,
+        replacing(tmp_path / "nowhere" / "x", 12345),
+    ):
+        pass
+    assert isinstance(error.value.__cause__, OSError)
+
+
+def test_a_file_that_is_missing_means_a_damaged_checkpoint(tmp_path):
+    with pytest.raises(CorruptCheckpointError, match="is missing"), opened(tmp_path / "x"):
+        pass
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path, make):
+    make(tmp_path / "x")
+    with pytest.raises(CorruptCheckpointError), opened(tmp_path / "x"):
+        pass
+
+
+def test_the_directories_that_were_made_are_told_outermost_first(tmp_path):
+    made = list(make_directory(tmp_path / "a" / "b"))
+    assert made == [tmp_path / "a", tmp_path / "a" / "b"]
+    assert list(make_directory(tmp_path / "a" / "b")) == []
+
+
+def test_a_directory_in_place_of_which_there_is_a_file_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(StorageError):
+        list(make_directory(tmp_path / "a" / "b"))
+
+
+def test_a_directory_that_is_not_there_can_not_be_synced(tmp_path):
+    sync_directory(tmp_path)
+    with pytest.raises(StorageError):
+        sync_directory(tmp_path / "x")

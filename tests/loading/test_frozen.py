@@ -1,0 +1,34 @@
+"""Models in checkpoints of every format version are rebuilt by today's tracker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.frozen.v1.make_models import example, trained
+from tracker.format import open_checkpoint
+from tracker.loading.restore import restore_model
+from tracker.loading.resume import resume_training
+
+V1 = Path(__file__).parents[1] / "frozen" / "v1"
+
+
+@pytest.mark.parametrize("name", ["constructor", "structure"])
+def test_a_model_of_version_1_is_rebuilt(name: str) -> None:
+    facts = json.loads((V1 / f"{name}.json").read_text())
+    stored = open_checkpoint(V1 / name, manifest_digest=facts["manifest_digest"])
+    with torch.no_grad():
+        output = restore_model(stored).model(example()).double()
+    # Other processors and releases of torch add in another order.
+    torch.testing.assert_close(output, torch.tensor(facts["output"], dtype=torch.float64))
+
+
+def test_the_training_state_of_version_1_is_resumed() -> None:
+    model, optimizer = trained()
+    stored = open_checkpoint(V1 / "constructor")
+    assert resume_training(stored, model=model, optimizer=optimizer) == {"seed": 7}
+    state = optimizer.state_dict()["state"][0]["exp_avg"]
+    assert torch.equal(state, stored.tensor("training", "optimizer.state.0.exp_avg"))

@@ -1,0 +1,75 @@
+"""The examples in README and docs run as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def python_blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.system
+def test_the_readme_trains_loads_and_resumes(tmp_path: Path) -> None:
+    train, load, resume = python_blocks(README)
+    _run(tmp_path, "train.py", train)
+    assert "Net(" in _run(tmp_path, "load.py", f"{load}\nprint(model)")
+    # The trained model and optimizer of the first block are what the third one resumes.
+    assert _run(tmp_path, "again.py", f"{train}\n{resume}").startswith("3 {'val_loss':")
+
+
+def _run(directory: Path, name: str, code: str) -> str:
+    (directory / name).write_text(code)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TRACKER_"))}
+    done = subprocess.run(
+        [sys.executable, name],
+        cwd=directory,
+        env={**environment, "TRACKER_CACHE_DIR": str(directory / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    from tracker.cli import cli
+
+    shown = set(re.findall(r"^tracker ([a-z]+(?: upgrade)?)", README, re.MULTILINE))
+    assert shown | {"demo"} == _commands(cli)
+
+
+def _commands(group: click.Group, prefix: str = "") -> set[str]:
+    names: set[str] = set()
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            names |= _commands(command, f"{prefix}{name} ")
+        else:
+            names.add(prefix + name)
+    return names
+
+
+def test_every_file_of_the_package_has_its_place_in_the_architecture() -> None:
+    plan = (ROOT / "docs" / "architecture.md").read_text()
+    files = [
+        p for p in (ROOT / "tracker").rglob("*.py") if p.name not in ("__init__.py", "__main__.py")
+    ]
+    assert [str(p) for p in files if p.name not in plan] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
