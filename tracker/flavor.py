@@ -41,7 +41,7 @@ class TensorModel:
             return _arrays(self.model(self._tensor(data)))
 
     def get_raw_model(self) -> nn.Module:
-        """Return the ``nn.Module``; MLflow's ``unwrap_python_model`` asks for it."""
+        """Return the ``nn.Module``; MLflow's ``get_raw_model`` asks for it."""
         return self.model
 
     def _tensor(self, value: Any) -> Tensor:

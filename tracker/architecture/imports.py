@@ -72,6 +72,16 @@ class Imports:
         modules = [references.public_module_name(cls.__module__) for cls in classes]
         return replace(self, trust=self.trust.extended(modules))
 
+    def given(self) -> dict[Any, str]:
+        """Return the classes given by the caller that were asked for, with their stored names."""
+        asked = [name for name, where in self.found.items() if where == GIVEN]
+        return {
+            self.classes[key]: name
+            for name in asked
+            for key in (name, name.partition(":")[2])
+            if key in self.classes
+        }
+
     def find(self, reference: str, path: str) -> Any:
         """Return the object that ``module:qualname`` means.
 

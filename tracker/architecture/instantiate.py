@@ -7,8 +7,15 @@ from torch import nn
 from tracker.architecture.compare import comparable, first_difference, skeleton
 from tracker.architecture.constructor import Device, construct
 from tracker.architecture.imports import Imports
-from tracker.architecture.rebuild import Fetch, TensorPool, build, fill, read_state_values
-from tracker.architecture.structure import describe_tree
+from tracker.architecture.rebuild import (
+    Fetch,
+    TensorPool,
+    build,
+    fill,
+    modules_of,
+    read_state_values,
+)
+from tracker.architecture.structure import Tree, describe_tree
 from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
 from tracker.types import Architecture, Json
 
@@ -48,6 +55,7 @@ def _from_constructor(architecture: Architecture, imports: Imports, pool: Tensor
     arguments = TensorPool() if device == "meta" else pool
     model = construct(architecture.constructor, imports, arguments.get, device)
     tree = describe_tree(model, check=False)
+    _name_as_stored(tree, imports)
     stored, built = comparable(architecture.structure), comparable(tree.structure)
     same = stored == built
     if not same and skeleton(stored) != skeleton(built):
@@ -61,6 +69,21 @@ def _from_constructor(architecture: Architecture, imports: Imports, pool: Tensor
     # Plain attributes differ between processes (hashes, paths, versions): the stored ones count.
     fill(tree.modules, architecture.structure, imports, pool, every_attribute=not same)
     return model
+
+
+def _name_as_stored(tree: Tree, imports: Imports) -> None:
+    """Give the caller's classes, and others of their modules, the names they were stored by.
+
+    The caller says that this class is that one, so its name is no difference.
+    """
+    given = imports.given()
+    homes = {cls.__module__: name.partition(":")[0] for cls, name in given.items()}
+    for module, entry in zip(tree.modules, modules_of(tree.structure), strict=True):
+        cls = type(module)
+        if cls in given:
+            entry["class"] = given[cls]
+        elif cls.__module__ in homes:
+            entry["class"] = f"{homes[cls.__module__]}:{cls.__qualname__}"
 
 
 def constructor_device(constructor: Json) -> Device:

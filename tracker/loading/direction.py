@@ -51,6 +51,7 @@ def direction(metric: str, mode: str | None) -> Mode:
 
 def _words(metric: str) -> set[str]:
     """Return the words of a name, with and without digits at their end (``acc1``, ``mAP50``)."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", metric).lower()
-    words = set(re.findall(r"[a-z]+[0-9]*", parted))
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", metric)
+    # Whole too: IoU and mIoU are one word.
+    words = set(re.findall(r"[a-z]+[0-9]*", f"{parted} {metric}".lower()))
     return words | {word.rstrip("0123456789") for word in words}

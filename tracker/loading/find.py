@@ -172,6 +172,13 @@ def _no_such_epoch(
         f"{name} {value}" for name, value in (("epoch", epoch), ("step", step)) if value is not None
     )
     message = f"No checkpoint{_where(scope)} is of {asked}."
+    if epoch is not None and step is not None:
+        records = catalog.at(engine, scope, epoch=epoch, step=None)
+        if records:
+            steps = sorted({record.step for record in records if record.step is not None})
+            return NotFoundError(
+                f"{message} {_listed('Steps of that epoch', list(map(str, steps)))}"
+            )
     if epoch is not None:
         known = [str(number) for number in catalog.epochs(engine, scope)]
         return NotFoundError(f"{message} {_listed('Epochs', known)}")

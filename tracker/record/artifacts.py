@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tracker.errors import StorageError
+from tracker.errors import NotFoundError, StorageError
 from tracker.record.boundary import mlflow_errors
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+:")
@@ -41,8 +41,8 @@ def upload(model_id: str, directory: Path, *, last: str) -> None:
     """
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient()
     with mlflow_errors(f"uploading the files of {model_id}"):
+        client = MlflowClient()
         for file in sorted(directory.rglob("*")):
             name = file.relative_to(directory)
             if file.is_file() and name.as_posix() != last:
@@ -55,6 +55,7 @@ def download(artifact_uri: str, directory: Path) -> None:
     """Download all files under ``artifact_uri`` into ``directory``.
 
     Raises:
+        NotFoundError: There is nothing.
         RecordError: The store refused or could not be reached.
         StorageError: The directory can't be written.
     """
@@ -65,4 +66,8 @@ def download(artifact_uri: str, directory: Path) -> None:
     except OSError as error:
         raise StorageError(f"{directory} can't be created: {error}") from error
     with mlflow_errors(f"downloading {artifact_uri}"):
-        mlflow.artifacts.download_artifacts(artifact_uri=artifact_uri, dst_path=str(directory))
+        # Without the slash MLflow would put a folder named like the last part of the URI there.
+        source = artifact_uri.rstrip("/") + "/"
+        mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(directory))
+    if not any(directory.iterdir()):
+        raise NotFoundError(f"There are no files under {artifact_uri}: they were deleted or moved.")

@@ -18,10 +18,10 @@ def names() -> dict[str, str]:
     Raises:
         RecordError: MLflow can't be reached.
     """
-    client = MlflowClient()
     found: dict[str, str] = {}
     token: str | None = None
     with mlflow_errors("listing the experiments"):
+        client = MlflowClient()
         while True:
             page = client.search_experiments(max_results=_PAGE, page_token=token)
             found.update({e.experiment_id: e.name for e in page})

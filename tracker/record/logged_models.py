@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.tracking import MlflowClient
 
+from tracker.errors import NotFoundError
 from tracker.record import experiments
 from tracker.record.boundary import mlflow_errors
 from tracker.record.runs import MAX_PARAM_LENGTH, Run
@@ -17,6 +19,7 @@ from tracker.types import CheckpointRecord
 
 _PAGE = 1000
 _EXPERIMENTS_PER_REQUEST = 100
+_LOGGED_MODEL = re.compile(r"(?:^models:/|/models/)(m-\w+)(?:/artifacts)?/?$")
 _log = logging.getLogger("tracker")
 
 
@@ -73,10 +76,10 @@ def delete(model_id: str) -> None:
 
 def checkpoints(since: int = 0) -> Iterator[CheckpointRecord]:
     """Yield every checkpoint that MLflow holds, or those updated since ``since`` (milliseconds)."""
-    client = MlflowClient()
     names = experiments.names()
     ids = list(names)
     with mlflow_errors("listing the logged models"):
+        client = MlflowClient()
         for start in range(0, len(ids), _EXPERIMENTS_PER_REQUEST):
             for model in _models(client, ids[start : start + _EXPERIMENTS_PER_REQUEST], since):
                 record = to_record(model, names[model.experiment_id])
@@ -100,14 +103,29 @@ def _models(client: MlflowClient, experiment_ids: list[str], since: int) -> Iter
 
 
 def id_of_registered_model(name: str, version_or_alias: str) -> str | None:
-    """Return the logged model that a registered model's version was made of, or None."""
-    client = MlflowClient()
+    """Return the logged model that a registered model's version was made of, or None.
+
+    Raises:
+        NotFoundError: There is no such model, version or alias.
+        RecordError: MLflow can't be reached.
+    """
     with mlflow_errors(f"looking up models:/{name}"):
+        client = MlflowClient()
+        number = version_or_alias
         if version_or_alias.startswith("@"):
-            version = client.get_model_version_by_alias(name, version_or_alias[1:])
-        else:
-            version = client.get_model_version(name, version_or_alias)
-        return version.model_id
+            number = _version_of_alias(client, name, version_or_alias[1:])
+        version = client.get_model_version(name, number)
+    # MLflow's own SQL registry leaves model_id empty; then the source says it.
+    source = _LOGGED_MODEL.search(version.source or "")
+    return version.model_id or (source[1] if source else None)
+
+
+def _version_of_alias(client: MlflowClient, name: str, alias: str) -> str:
+    aliases = client.get_registered_model(name).aliases
+    if alias not in aliases:
+        listed = ", ".join(sorted(aliases)) or "none"
+        raise NotFoundError(f"Model {name!r} has no alias {alias!r}. Aliases: {listed}.")
+    return str(aliases[alias])
 
 
 def prepare_database(uri: str) -> None:

@@ -95,13 +95,13 @@ def log_metrics(
 
 
 def log_model_params(run_id: str, model_class: str, params: Mapping[str, str]) -> None:
-    """Log the model's class and constructor arguments as params ``model_class``, ``model.<name>``.
+    """Log the model's class and constructor arguments as params ``model.class`` and ``model.<name>``.
 
     The prefix keeps them apart from the user's own hyperparameters, which often share the names
     and which MLflow does not allow to change. A param that the run has already stays as it is, and
     an argument whose name MLflow does not allow (from ``**kwargs``) is left out.
     """
-    wanted = {"model_class": model_class, **{f"model.{k}": v for k, v in params.items()}}
+    wanted = {"model.class": model_class, **{f"model.{k}": v for k, v in params.items()}}
     known = _logged_params.setdefault(run_id, set())
     missing = {k: v for k, v in wanted.items() if k not in known and _is_param_name(k)}
     with mlflow_errors(f"logging the params of run {run_id}"):

@@ -75,8 +75,8 @@ def _training(table: TensorTable, *, optimizer: object, scheduler: object, state
 
 def has_state(part: object) -> bool:
     """Return whether an object keeps state in ``state_dict()`` and takes it back."""
-    return callable(getattr(part, "state_dict", None)) and callable(
-        getattr(part, "load_state_dict", None)
+    return not isinstance(part, type) and all(
+        callable(getattr(part, name, None)) for name in ("state_dict", "load_state_dict")
     )
 
 

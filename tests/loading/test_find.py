@@ -1,0 +1,222 @@
+"""Finding a checkpoint; where nothing matches, the message says what there is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from torch import nn
+
+import tracker
+from tests.training import log
+from tracker import Checkpoint
+from tracker.errors import (
+    CatalogError,
+    FilterSyntaxError,
+    InvalidArgumentError,
+    NotFoundError,
+    TrackerError,
+)
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+@pytest.fixture
+def history() -> list[Checkpoint]:
+    """Epochs 0 to 4 of one run in the experiment ``digits``, epoch 3 the best."""
+    mlflow.set_experiment("digits")
+    with mlflow.start_run():
+        return [
+            log(epoch=epoch, metrics={"val_loss": loss, "m": float(epoch), "bad": math.nan})
+            for epoch, loss in enumerate([0.9, math.nan, 0.5, 0.25, math.inf])
+        ]
+
+
+@pytest.fixture
+def one() -> Checkpoint:
+    return log(epoch=1)
+
+
+def test_before_anything_was_logged_that_is_said() -> None:
+    for ask in (
+        tracker.search_checkpoints,
+        tracker.get_checkpoint,
+        lambda: tracker.best_checkpoint("val_loss"),
+        lambda: tracker.load_model("m-1"),
+    ):
+        with pytest.raises(NotFoundError, match="logged"):
+            ask()
+
+
+def test_a_tracking_database_that_does_not_exist_is_not_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///typo.db")
+    with pytest.raises((NotFoundError, CatalogError), match=r"typo\.db"):
+        tracker.search_checkpoints()
+
+
+def test_the_best_over_the_history_is_not_the_last(history: list[Checkpoint]) -> None:
+    assert tracker.best_checkpoint("val_loss") == history[3]
+    assert tracker.best_checkpoint("val_loss", experiment="digits") == history[3]
+    assert tracker.best_checkpoint("val_loss", run_id=history[0].run_id) == history[3]
+    assert tracker.best_checkpoint("val_loss", mode="max") == history[4]
+    assert tracker.best_checkpoint("m", mode="max") == history[4]
+    assert tracker.best_checkpoint("val_loss", filter_string="attributes.epoch < 3") == history[2]
+
+
+def test_ties_go_to_the_earlier_epoch() -> None:
+    with mlflow.start_run():
+        log(epoch=2, metrics={"accuracy": 0.5})
+        first = log(epoch=1, metrics={"accuracy": 0.5})
+    assert tracker.best_checkpoint("accuracy") == first
+
+
+def test_a_metric_that_nobody_logged_lists_those_there_are(history: list[Checkpoint]) -> None:
+    with pytest.raises(NotFoundError, match=r"the metric 'acc'\. Metrics: bad, m, val_loss\."):
+        tracker.best_checkpoint("acc")
+
+
+def test_a_metric_that_is_only_nan_is_never_the_best(history: list[Checkpoint]) -> None:
+    with pytest.raises(NotFoundError, match=r"NaN in all 5 checkpoints"):
+        tracker.best_checkpoint("bad", mode="min")
+
+
+def test_a_metric_of_unclear_direction_asks_for_the_mode(history: list[Checkpoint]) -> None:
+    with pytest.raises(InvalidArgumentError, match="mode='min' or mode='max'"):
+        tracker.best_checkpoint("m")
+
+
+def test_a_filter_that_leaves_nothing_is_said_to_be_the_reason(history: list[Checkpoint]) -> None:
+    with pytest.raises(
+        NotFoundError, match=r"none of them matches the filter 'attributes.epoch > 9'"
+    ):
+        tracker.best_checkpoint("val_loss", filter_string="attributes.epoch > 9")
+
+
+def test_an_epoch_or_step_is_found_whatever_integer_names_it(history: list[Checkpoint]) -> None:
+    assert tracker.get_checkpoint(epoch=3) == history[3]
+    assert tracker.get_checkpoint(history[0].run_id, epoch=np.int64(3)) == history[3]  # type: ignore[arg-type]
+    assert tracker.get_checkpoint() == history[4]
+    assert tracker.get_checkpoint(experiment="digits") == history[4]
+
+
+def test_the_newest_run_and_the_last_step_of_an_epoch_count() -> None:
+    with mlflow.start_run():
+        log(epoch=1, step=10)
+    with mlflow.start_run():
+        log(epoch=1, step=10)
+        last = log(epoch=1, step=20)
+    assert tracker.get_checkpoint(epoch=1) == last
+    assert tracker.get_checkpoint(step=20) == last
+    assert tracker.get_checkpoint(epoch=1, step=20) == last
+
+
+def test_an_epoch_that_does_not_exist_lists_those_there_are(history: list[Checkpoint]) -> None:
+    with pytest.raises(NotFoundError, match=r"epoch 7\. Epochs: 0, 1, 2, 3, 4\."):
+        tracker.get_checkpoint(epoch=7)
+    with pytest.raises(NotFoundError, match=r"of run \w+ is of epoch -1\. Epochs: 0, 1, 2, 3, 4\."):
+        tracker.get_checkpoint(history[0].run_id, epoch=-1)
+
+
+def test_a_step_that_does_not_exist_lists_those_there_are() -> None:
+    log(epoch=1, step=100)
+    with pytest.raises(NotFoundError, match=r"step 7\. Newest steps: 100\."):
+        tracker.get_checkpoint(step=7)
+    with pytest.raises(NotFoundError, match=r"epoch 1 and step 7\. Steps of that epoch: 100\."):
+        tracker.get_checkpoint(epoch=1, step=7)
+
+
+def test_an_experiment_that_does_not_exist_lists_those_there_are(history: list[Checkpoint]) -> None:
+    for ask in (
+        lambda: tracker.search_checkpoints(experiment="digit"),
+        lambda: tracker.best_checkpoint("val_loss", experiment=["digits", "digit"]),
+        lambda: tracker.get_checkpoint(experiment="digit"),
+    ):
+        with pytest.raises(NotFoundError, match=r"named 'digit'\. Experiments: digits\."):
+            ask()
+
+
+def test_a_run_that_does_not_exist_lists_the_newest(history: list[Checkpoint]) -> None:
+    for ask in (
+        lambda: tracker.search_checkpoints(run_id="nope"),
+        lambda: tracker.best_checkpoint("val_loss", run_id="nope"),
+        lambda: tracker.get_checkpoint("nope", epoch=1),
+    ):
+        with pytest.raises(
+            NotFoundError, match=rf"id 'nope'\. The newest runs: {history[0].run_id}"
+        ):
+            ask()
+
+
+def test_two_models_of_one_run_at_one_epoch_are_ambiguous_and_both_are_named() -> None:
+    with mlflow.start_run():
+        one, two = log(nn.Linear(1, 1), epoch=1), log(nn.ReLU(), epoch=1)
+    with pytest.raises(InvalidArgumentError, match="several models") as caught:
+        tracker.get_checkpoint(epoch=1)
+    assert one.id in str(caught.value)
+    assert two.id in str(caught.value)
+
+
+def test_a_search_is_filtered_ordered_and_limited(history: list[Checkpoint]) -> None:
+    def epochs(*arguments: Any, **named: Any) -> list[int | None]:
+        return [c.epoch for c in tracker.search_checkpoints(*arguments, **named)]
+
+    assert epochs() == [4, 3, 2, 1, 0]
+    assert epochs("metrics.val_loss < 0.6") == [3, 2]
+    assert epochs(order_by=["metrics.val_loss ASC"], max_results=2) == [3, 2]
+    assert epochs(order_by="attributes.epoch ASC", max_results=None) == [0, 1, 2, 3, 4]
+    assert epochs("params.depth = '2' AND attributes.epoch >= 3", experiment=["digits"]) == [4, 3]
+
+
+def test_a_filter_that_does_not_parse_shows_where(history: list[Checkpoint]) -> None:
+    with pytest.raises(FilterSyntaxError):
+        tracker.search_checkpoints("metrics.val_loss <")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"experiment": 5},
+        {"experiment": []},
+        {"experiment": [5]},
+        {"run_id": 5},
+        {"filter_string": 5},
+        {"order_by": 5},
+        {"order_by": [5]},
+        {"max_results": 0},
+        {"max_results": -1},
+        {"max_results": True},
+        {"max_results": 2.0},
+        {"max_results": 2**70},
+    ],
+    ids=str,
+)
+def test_arguments_of_the_wrong_type_are_refused(
+    one: Checkpoint, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="expected"):
+        tracker.search_checkpoints(**arguments)
+
+
+@pytest.mark.parametrize("value", [1.0, True, "1", 2**70])
+@pytest.mark.parametrize("field", ["epoch", "step"])
+def test_only_integers_are_epochs(one: Checkpoint, field: str, value: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{field}="):
+        tracker.get_checkpoint(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("metric", [5, None, ""])
+def test_only_text_is_a_metric(one: Checkpoint, metric: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="expected a metric's name"):
+        tracker.best_checkpoint(metric)  # type: ignore[arg-type]
+
+
+def test_long_lists_are_cut() -> None:
+    with mlflow.start_run():
+        log(epoch=1, metrics={f"metric_{i:02}": 1.0 for i in range(30)})
+    with pytest.raises(TrackerError, match=r"metric_19 and 10 more\.$"):
+        tracker.best_checkpoint("nope")

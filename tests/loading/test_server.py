@@ -1,0 +1,91 @@
+"""The same two lines against an MLflow server, which alone reaches its files and database."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+import tracker
+from tests.models import Net
+from tests.training import log, same, state_of
+from tracker.errors import NotFoundError, RecordError
+
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("workplace")]
+
+
+@pytest.fixture(scope="module")
+def server(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An MLflow server that stores artifacts itself; returns its URI."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "mlflow.db").write_bytes(database_template.read_bytes())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "files"]
+    with open(folder / "log", "w") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{uri}/health", process)
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        assert process.poll() is None, "the server ended"
+        time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+def test_log_find_load_and_resume_through_a_server(server: str, workplace: Path) -> None:
+    mlflow.set_tracking_uri(server)
+    mlflow.create_experiment("remote", artifact_location="mlflow-artifacts:/remote")
+    mlflow.set_experiment("remote")
+    model = Net(hidden=4, depth=2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    with mlflow.start_run():
+        for epoch, loss in enumerate([0.5, 0.1, 0.3]):
+            log(model, epoch=epoch, metrics={"val_loss": loss}, optimizer=optimizer)
+    best = tracker.best_checkpoint("val_loss", experiment="remote")
+    assert best.epoch == 1
+    assert best.record.artifact_uri.startswith("mlflow-artifacts:/")
+    assert same(state_of(best.load_model()), state_of(model))
+    other = Net(hidden=4, depth=2)
+    tracker.resume(best, model=other, optimizer=torch.optim.SGD(other.parameters(), lr=0.1))
+    assert same(state_of(other), state_of(model))
+
+    # Somebody else, who has neither the mirror nor the cache.
+    (workplace / "cache").rename(workplace / "elsewhere")
+    again = tracker.get_checkpoint(best.run_id, epoch=1)
+    assert again == best
+    assert same(state_of(again.load_model()), state_of(model))
+    with pytest.raises(NotFoundError, match="Epochs: 0, 1, 2"):
+        tracker.get_checkpoint(best.run_id, epoch=7)
+
+
+def test_a_server_that_is_gone_is_a_record_error_that_names_it(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    for ask in (lambda: log(epoch=1), tracker.search_checkpoints):
+        with pytest.raises(RecordError, match=r"127\.0\.0\.1"):
+            ask()

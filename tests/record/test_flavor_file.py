@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import yaml
+
+from tracker.record.flavor_file import mlmodel
+from tracker.types import Architecture
+
+
+def test_the_file_names_our_loader_and_the_model() -> None:
+    architecture = Architecture("constructor", "net:Net", "Net(hidden=4)")
+    content = yaml.safe_load(mlmodel("m-1", "run-1", architecture))
+    assert (content["model_id"], content["run_id"]) == ("m-1", "run-1")
+    assert content["flavors"]["python_function"]["loader_module"] == "tracker.flavor"
+    assert content["flavors"]["tracker"] == {"model_class": "net:Net", "model": "Net(hidden=4)"}

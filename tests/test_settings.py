@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracker import settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "TRACKER_CATALOG_URI",
+        "TRACKER_CACHE_DIR",
+        "XDG_CACHE_HOME",
+        "TRACKER_OBSERVE",
+        "TRACKER_TRUSTED_PACKAGES",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_any_setting_mlflows_own_default_is_in_force() -> None:
+    assert settings.tracking_uri() == "sqlite:///mlflow.db"
+    assert settings.catalog_uri() is None
+    assert settings.observe()
+    assert settings.trusted_packages() is None
+    assert settings.cache_directory() == Path.home() / ".cache" / "tracker"
+
+
+def test_settings_are_read_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one")
+    assert settings.tracking_uri() == "http://one"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://two")
+    assert settings.tracking_uri() == "http://two"
+
+
+@pytest.mark.parametrize(
+    ("variable", "accessor"),
+    [("MLFLOW_TRACKING_URI", settings.tracking_uri), ("TRACKER_CATALOG_URI", settings.catalog_uri)],
+)
+def test_an_empty_variable_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch, variable: str, accessor: object
+) -> None:
+    unset = accessor()  # type: ignore[operator]
+    monkeypatch.setenv(variable, "")
+    assert accessor() == unset  # type: ignore[operator]
+
+
+def test_the_cache_follows_its_own_variable_then_the_desktop_standard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/ada")
+    assert settings.cache_directory() == Path("/var/cache/ada/tracker")
+    monkeypatch.setenv("TRACKER_CACHE_DIR", "~/models")
+    assert settings.cache_directory() == Path.home() / "models"
+
+
+def test_trusted_packages_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_TRUSTED_PACKAGES", "timm, acme ,")
+    assert settings.trusted_packages() == {"timm", "acme"}
+    monkeypatch.setenv("TRACKER_TRUSTED_PACKAGES", "")
+    assert settings.trusted_packages() == frozenset()
+
+
+def test_observing_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_OBSERVE", "0")
+    assert not settings.observe()
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+        ("http://mlflow:5000", "http://mlflow:5000"),
+        ("postgresql://ada:secret@db/mlflow", "postgresql://ada:***@db/mlflow"),
+        ("postgresql://ada:se:c@r/et@db:5432/mlflow", "postgresql://ada:***@db:5432/mlflow"),
+        ("https://ada:secret@mlflow.example/", "https://ada:***@mlflow.example/"),
+        (
+            "postgresql://db/m?user=ada&password=secret&x=1",
+            "postgresql://db/m?user=ada&password=***&x=1",
+        ),
+    ],
+)
+def test_a_uri_is_shown_without_its_password(uri: str, shown: str) -> None:
+    assert settings.display_uri(uri) == shown
