@@ -95,7 +95,7 @@ def log_metrics(
 
 
 def log_model_params(run_id: str, model_class: str, params: Mapping[str, str]) -> None:
-    """Log the model's class and constructor arguments as params ``model.class`` and ``model.<name>``.
+    """Log the model's class and arguments as params ``model.class`` and ``model.<name>``.
 
     The prefix keeps them apart from the user's own hyperparameters, which often share the names
     and which MLflow does not allow to change. A param that the run has already stays as it is, and
