@@ -30,7 +30,7 @@ bench: $(READY)
 
 # The constraints hold every version, torch among them: its CPU build where the index offers one.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("tracker needs Python 3.11 or newer; set PYTHON=" * (sys.version_info < (3, 11)))'
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11: make PYTHON=python3.11"'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
