@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ def demo(directory: Path, epochs: int) -> None:
         api.search_checkpoints(run_id=run_id, order_by=["attributes.epoch ASC"]), best=best.id
     )
 
+    click.echo(f"Best val_loss: {best.metrics['val_loss']:.6f} at epoch {best.epoch}.")
+
     earlier = _another_epoch(best.epoch, epochs)
     _say(f"3. Rebuild epochs {best.epoch} (best) and {earlier} in a process that never trained")
     chosen = [str(best.epoch), str(earlier)]
@@ -56,7 +59,7 @@ def demo(directory: Path, epochs: int) -> None:
         f"(in Python started from {directory}, or anywhere with MLFLOW_TRACKING_URI={uri})"
     )
     _say("See it in MLflow")
-    click.echo(f"  mlflow ui --backend-store-uri {uri}")
+    click.echo(f"  {_command('mlflow')} ui --backend-store-uri {uri}")
 
 
 def _use_only(uri: str) -> None:
@@ -77,6 +80,13 @@ def _python(module: str, *arguments: str, directory: Path) -> None:
     done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=directory, check=False)
     if done.returncode:
         raise TrackerError(f"python -m {module} failed with exit status {done.returncode}.")
+
+
+def _command(name: str) -> str:
+    """Return how a command of this environment is called: by its path if it is not on PATH."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    return name if found and Path(found) == beside else str(beside)
 
 
 def _say(text: str) -> None:
