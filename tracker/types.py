@@ -69,6 +69,10 @@ class Problem:
     path: str
     message: str
 
+    def __str__(self) -> str:
+        named = self.message.startswith(self.path)
+        return self.message if named else f"{self.path}: {self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class TensorEntry:

@@ -51,18 +51,33 @@ def _opaque_attributes(attributes: dict[str, Json]) -> dict[str, Json]:
 
 
 def first_difference(one: Json, other: Json) -> str:
-    """Return the attribute path where two comparable descriptions first differ, for messages."""
+    """Return where two comparable descriptions first differ, for messages."""
     if not isinstance(one, dict) or not isinstance(other, dict):
         return "the model"
-    ones = cast("list[dict[str, Json]]", one["modules"])
-    others = cast("list[dict[str, Json]]", other["modules"])
+    ones = cast("list[dict[str, Any]]", one["modules"])
+    others = cast("list[dict[str, Any]]", other["modules"])
+    paths = _paths(ones)
+    for index, (a, b) in enumerate(zip(ones, others, strict=False)):
+        for key in {**a, **b}:
+            if a.get(key) != b.get(key):
+                where = paths.get(index) or "the model itself"
+                return f"{key} of {where} ({a['class']}){_inside(a.get(key), b.get(key))}"
     if len(ones) != len(others):
         return f"the number of modules ({len(ones)}, rebuilt {len(others)})"
-    for index, (a, b) in enumerate(zip(ones, others, strict=True)):
-        for key in a:
-            if a[key] != b.get(key):
-                return f"{key} of module {index} ({a['class']}){_inside(a[key], b.get(key))}"
     return "the objects that attributes refer to"
+
+
+def _paths(modules: list[dict[str, Any]]) -> dict[int, str]:
+    """Return the path of every module in the tree, by its index in the description."""
+    paths = {0: ""}
+    pending = [0]
+    while pending:
+        index = pending.pop()
+        for name, child in modules[index]["children"]:
+            if child is not None and child not in paths:
+                paths[child] = f"{paths[index]}.{name}" if paths[index] else name
+                pending.append(child)
+    return paths
 
 
 def _inside(one: Json, other: Json) -> str:

@@ -111,7 +111,7 @@ def _set_extra_state(
 
 
 def _needs_instance(architecture: Architecture) -> str:
-    reasons = "\n".join(f"  {p.path}: {p.message}" for p in architecture.problems[:10])
+    reasons = "\n".join(f"  {p}" for p in architecture.problems[:10])
     return (
         f"The architecture of {architecture.model_text} could not be proven to rebuild when it was "
         "logged, so an instance is needed: build the model as the training script did and call "

@@ -29,5 +29,5 @@ def explain(record: CheckpointRecord, stored: StoredCheckpoint) -> str:
     packages = manifest.environment.get("packages")
     if isinstance(packages, dict):
         lines.append("made with: " + ", ".join(f"{k} {v}" for k, v in packages.items()))
-    lines += [f"stood in the way: {problem.message}" for problem in architecture.problems]
+    lines += [f"stood in the way: {problem}" for problem in architecture.problems]
     return "\n".join(lines)

@@ -207,7 +207,7 @@ def _replace(record: CheckpointRecord, old: CheckpointRecord) -> str:
 def _warn_if_not_rebuildable(snapshot: Snapshot) -> None:
     architecture = snapshot.description.architecture
     if architecture.rebuild == "none":
-        reasons = "\n".join(f"  {problem.message}" for problem in architecture.problems[:5])
+        reasons = "\n".join(f"  {problem}" for problem in architecture.problems[:5])
         warnings.warn(
             f"The weights of {architecture.model_text} were saved, but loading them will need a "
             f"model instance: neither its constructor nor its structure rebuilds it.\n{reasons}",
