@@ -104,6 +104,8 @@ def test_the_main_module_is_known_by_the_name_of_its_file(monkeypatch: pytest.Mo
     main = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert main_module_name() == "__main__"
+    main.__file__ = "<stdin>"
+    assert main_module_name() == "__main__"
     main.__file__ = str(Path("somewhere") / "train.py")
     assert public_module_name("__main__") == "train"
     main.__spec__ = types.SimpleNamespace(name="pkg.train")  # type: ignore[assignment]

@@ -153,7 +153,10 @@ class Imports:
         archived = self.source.get(module)
         if archived is not None and archived.path:
             text += f"When the checkpoint was logged it was in {archived.path}. "
-        options = [f"make {module!r} importable (run from its folder, or install its package)"]
+        if module == "__main__":
+            options = ["put the class, typed in an interactive session, into a file of its own"]
+        else:
+            options = [f"make {module!r} importable (run from its folder, or install its package)"]
         options.append(f'pass classes={{"{qualname}": {qualname.split(".")[-1]}}}')
         if archived is not None:
             options.append('pass trust="source" to run the source kept in the checkpoint')

@@ -123,7 +123,8 @@ def _prove(
             )
             if failure is None:
                 return _Verdict("constructor", device, tuple(tree.problems))
-            problems.append(failure)
+            if failure not in problems:
+                problems.append(failure)
     if tree.problems:
         return _Verdict("none", "meta", (*tree.problems, *problems))
     failure = _attempt("structure", wanted, lambda: build(structure, imports, TensorPool()))

@@ -53,7 +53,8 @@ def main_module_name() -> str:
     if spec is not None:
         return str(spec.name)
     file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
+    # ``python -`` calls its file "<stdin>".
+    return Path(file).stem if file and not file.startswith("<") else "__main__"
 
 
 def public_module_name(name: str) -> str:
