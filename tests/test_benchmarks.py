@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+ARGUMENTS = ("--json", "--megabytes", "0.5", "--repeat", "1", "--directory")
 
 
 @pytest.mark.system
 def test_the_round_trip_is_exact_and_every_row_is_measured(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "roundtrip.py")]
-        + ["--megabytes", "0.5", "--repeat", "1", "--directory", str(tmp_path), "--json"],
+        [sys.executable, str(BENCHMARKS / "roundtrip.py"), *ARGUMENTS, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
