@@ -1,0 +1,146 @@
+"""Starts what a person would start: scripts, the ``tracker`` command, MLflow servers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+Finished = subprocess.CompletedProcess[str]
+
+PYTHON = sys.executable
+
+TRACKER = str(Path(sys.executable).with_name("tracker"))
+"""The command as it is installed beside the interpreter that runs the tests."""
+
+
+def environment(directory: Path, **variables: str) -> dict[str, str]:
+    """Return this process's environment without MLflow's and tracker's, and with ``variables``.
+
+    The cache is in ``directory``, so that no test sees another's.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TRACKER_"))}
+    return {**kept, "TRACKER_CACHE_DIR": str(directory / "cache"), **variables}
+
+
+def start(
+    *command: str | Path, directory: Path, variables: dict[str, str], **options: Any
+) -> subprocess.Popen[str]:
+    """Start a command in ``directory``; it leads a process group of its own."""
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=directory,
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 120) -> Finished:
+    """Wait for a process of `start`; kill it and its children if it takes too long."""
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        stdout, stderr = process.communicate()
+        raise AssertionError(f"{process.args} took too long:\n{stdout}\n{stderr}") from None
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Send SIGKILL to a process of `start` and its children; nothing can clean up."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
+
+
+def run(*command: str | Path, directory: Path, variables: dict[str, str]) -> Finished:
+    """Run a command to its end, whatever its exit status is."""
+    return finish(start(*command, directory=directory, variables=variables))
+
+
+def succeed(*command: str | Path, directory: Path, variables: dict[str, str]) -> str:
+    """Run a command that has to succeed; return what it printed."""
+    done = run(*command, directory=directory, variables=variables)
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def tracker_json(*arguments: str, directory: Path, variables: dict[str, str]) -> Any:
+    """Run a ``tracker`` command with ``--json``; return what it printed."""
+    text = succeed(TRACKER, *arguments, "--json", directory=directory, variables=variables)
+    return json.loads(text)
+
+
+def listed(directory: Path, variables: dict[str, str]) -> list[tuple[str, int]]:
+    """Return the run and epoch of every checkpoint that ``tracker list`` shows, sorted."""
+    found = tracker_json("list", directory=directory, variables=variables)
+    return sorted((each["run_id"], each["epoch"]) for each in found)
+
+
+def wait_until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    """Wait for a moment in the life of a process; fail if it ends before."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        if process.poll() is not None:
+            done = finish(process)
+            raise AssertionError(f"It ended too early:\n{done.stdout}\n{done.stderr}")
+        assert time.monotonic() < deadline, "It never happened."
+        time.sleep(0.001)
+
+
+@contextlib.contextmanager
+def mlflow_server(
+    directory: Path, *arguments: str, command: str = "server"
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run ``mlflow server`` in ``directory``; yield its URI and process. It always ends."""
+    port = free_port()
+    full = [PYTHON, "-m", "mlflow", command, "--port", str(port), "--workers", "1"]
+    variables = environment(directory, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    with open(directory / "server.log", "w") as log:
+        process = subprocess.Popen(
+            [*full, *arguments],
+            cwd=directory,
+            env=variables,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for_health(uri, process, directory / "server.log")
+        yield uri, process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+
+
+def _wait_for_health(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            urllib.request.urlopen(f"{uri}/health", timeout=5).close()
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"MLflow's server does not answer:\n{log.read_text()}")
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
