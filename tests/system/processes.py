@@ -79,9 +79,11 @@ def succeed(*command: str | Path, directory: Path, variables: dict[str, str]) ->
     return done.stdout
 
 
-def tracker_json(*arguments: str, directory: Path, variables: dict[str, str]) -> Any:
+def tracker_json(
+    *arguments: str, directory: Path, variables: dict[str, str], command: str = TRACKER
+) -> Any:
     """Run a ``tracker`` command with ``--json``; return what it printed."""
-    text = succeed(TRACKER, *arguments, "--json", directory=directory, variables=variables)
+    text = succeed(command, *arguments, "--json", directory=directory, variables=variables)
     return json.loads(text)
 
 

@@ -16,7 +16,7 @@ from tracker.catalog.database import (
 )
 from tracker.catalog.filters import parse_filter, parse_order
 from tracker.catalog.location import catalog_uri, is_mirror
-from tracker.catalog.opening import open_for_logging, open_for_reading
+from tracker.catalog.opening import open_for_logging, open_for_reading, open_for_reindexing
 from tracker.catalog.queries import (
     at,
     best,
@@ -51,6 +51,7 @@ __all__ = [
     "open_catalog",
     "open_for_logging",
     "open_for_reading",
+    "open_for_reindexing",
     "parse_filter",
     "parse_order",
     "put",

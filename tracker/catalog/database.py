@@ -129,8 +129,8 @@ def _make_directory(file: Path) -> None:
 def _nothing_logged(uri: str, what: str) -> NotFoundError:
     return NotFoundError(
         f"{what}: no checkpoint was logged to {display_uri(uri)} yet. Check the working directory "
-        f"({Path.cwd()}) and MLFLOW_TRACKING_URI, log a checkpoint first, or run "
-        "`tracker reindex` if MLflow holds checkpoints already."
+        f"({Path.cwd()}) and MLFLOW_TRACKING_URI, or log a checkpoint first; if MLflow holds "
+        "checkpoints already, run `tracker db upgrade` and `tracker reindex`."
     )
 
 

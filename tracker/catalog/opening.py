@@ -5,7 +5,10 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from tracker.catalog.database import create_or_upgrade, open_catalog
+from tracker.catalog.engines import parse_uri, sqlite_file
 from tracker.catalog.location import catalog_uri, is_mirror
+from tracker.errors import CatalogVersionError, NotFoundError
+from tracker.settings import display_uri
 
 
 def open_for_logging(tracking_uri: str) -> Engine:
@@ -20,7 +23,26 @@ def open_for_logging(tracking_uri: str) -> Engine:
     uri = catalog_uri(tracking_uri)
     if uri.startswith("sqlite:"):
         create_or_upgrade(uri)
-    return open_catalog(uri)
+    try:
+        return open_catalog(uri)
+    except NotFoundError as error:
+        raise CatalogVersionError(
+            f"The database {display_uri(uri)} has no tables of tracker's yet, and only "
+            "`tracker db upgrade` makes them on a server: run it once, then log again."
+        ) from error
+
+
+def open_for_reindexing(tracking_uri: str) -> Engine:
+    """Return the catalog's engine as `open_for_logging` does, but make no SQLite file.
+
+    Raises:
+        NotFoundError: There is no such file, so there is nothing that could be indexed.
+        CatalogError: It can't be used, or needs `tracker db upgrade`.
+    """
+    file = sqlite_file(parse_uri(catalog_uri(tracking_uri)))
+    if file is None or file.exists() or is_mirror(tracking_uri):
+        return open_for_logging(tracking_uri)
+    return open_catalog(catalog_uri(tracking_uri))
 
 
 def open_for_reading(tracking_uri: str) -> Engine:

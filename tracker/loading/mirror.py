@@ -25,8 +25,19 @@ def open_current(tracking_uri: str | None = None) -> Engine:
     return engine
 
 
+def fill_from_mlflow() -> int:
+    """Enter every checkpoint that MLflow holds into the catalog in force; return how many.
+
+    Raises:
+        NotFoundError: There is no database that could hold any.
+        CatalogError: The catalog can't be used.
+        RecordError: MLflow can't be reached.
+    """
+    return fill(catalog.open_for_reindexing(settings.tracking_uri()))
+
+
 def fill(engine: Engine, *, since: int = 0) -> int:
-    """Enter the checkpoints that MLflow holds into the catalog; return how many.
+    """Enter the checkpoints that MLflow holds into a catalog; return how many.
 
     Args:
         engine: The catalog.
