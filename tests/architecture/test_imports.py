@@ -168,3 +168,39 @@ def test_narrowing_allows_listed_packages_only() -> None:
     assert imports.module_class("torch.nn.modules.linear:Linear", "p") is nn.Linear
     with pytest.raises(UntrustedCheckpointError, match="TRACKER_TRUSTED_PACKAGES"):
         imports.module_class("tests.models:Net", "p")
+
+
+def test_a_script_of_the_same_name_elsewhere_gives_way_to_the_unchanged_one(folder: Path) -> None:
+    (folder / "there").mkdir()
+    original = folder / "there" / "train_a.py"
+    original.write_text(NET.format("original"))
+    (folder / "train_a.py").write_text(NET.format("stranger"))
+    source = script("train_a", NET.format("original"), str(original))
+    imports = Imports(source=source, local=True, wanted={"train_a": frozenset({"Net"})})
+    assert imports.module_class("train_a:Net", "p").origin == "original"
+    assert imports.changed == {}
+
+
+def test_a_script_that_was_changed_since_is_used_and_noted(folder: Path) -> None:
+    file = folder / "train_b.py"
+    file.write_text(NET.format("edited"))
+    source = script("train_b", NET.format("original"), str(file))
+    imports = Imports(source=source, local=True, wanted={"train_b": frozenset({"Net"})})
+    assert imports.module_class("train_b:Net", "p").origin == "edited"
+    assert imports.changed == {"train_b": str(file)}
+
+
+def test_a_module_that_was_changed_since_is_noted(folder: Path) -> None:
+    (folder / "imp_changed.py").write_text(NET.format("edited"))
+    source = archived("imp_changed", NET.format("original"))
+    imports = Imports(source=source, wanted={"imp_changed": frozenset({"Net"})})
+    assert imports.module_class("imp_changed:Net", "p").origin == "edited"
+    assert imports.changed == {"imp_changed": str(folder / "imp_changed.py")}
+
+
+def test_a_change_elsewhere_in_the_file_is_none(folder: Path) -> None:
+    (folder / "train_c.py").write_text(NET.format("same") + "epochs = 20  # more\n")
+    source = script("train_c", NET.format("same") + "epochs = 10\n")
+    imports = Imports(source=source, wanted={"train_c": frozenset({"Net"})})
+    assert imports.module_class("train_c:Net", "p").origin == "same"
+    assert imports.changed == {}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.architecture.scripts import definitions_of, may_define
+from tracker.architecture.scripts import definitions_of, may_define, same_definitions
 
 
 def kept(source: str, *wanted: str) -> list[str]:
@@ -138,3 +138,20 @@ def test_whether_a_module_defines_a_name_is_read_from_its_text(source: str, answ
 @given(st.text())
 def test_any_text_is_answered(source: str) -> None:
     assert may_define(source, "A") in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (b"W = 3\nclass Net:\n    width = W  # wide\nepochs = 20", True),
+        (b"W = 4\nclass Net:\n    width = W\nepochs = 10", False),
+        (b"W = 3\nclass Net:\n    width = W + 1", False),
+        (b"W = 3\nclass Other: pass", False),
+        (b"class Net: (", False),
+    ],
+)
+def test_definitions_are_the_same_if_the_class_and_what_it_reads_are(
+    other: bytes, same: bool
+) -> None:
+    one = b"W = 3\nclass Net:\n    width = W\nepochs = 10"
+    assert same_definitions(one, other, ["Net"]) is same

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import PYTHON, environment, finish, listed, start, succeed
+from .processes import PYTHON, environment, finish, listed, place, start, succeed
 
 pytestmark = pytest.mark.system
 
@@ -34,15 +34,14 @@ def start_logging(
     return start(PYTHON, "-c", LOG, *arguments, directory=directory, variables=variables)
 
 
-def prepared(directory: Path) -> dict[str, str]:
-    variables = environment(directory)
-    making = "import mlflow; mlflow.MlflowClient().search_experiments()"
-    succeed(PYTHON, "-c", making, directory=directory, variables=variables)
-    return variables
+@pytest.fixture
+def variables(tmp_path: Path, database_template: Path) -> dict[str, str]:
+    """The environment of all the processes, which share MLflow's database."""
+    place(database_template, tmp_path)
+    return environment(tmp_path)
 
 
-def test_four_processes_log_runs_of_their_own(tmp_path: Path) -> None:
-    variables = prepared(tmp_path)
+def test_four_processes_log_runs_of_their_own(tmp_path: Path, variables: dict[str, str]) -> None:
     processes = [start_logging(tmp_path, variables, "new", "0", "1") for _ in range(4)]
     done = [finish(process) for process in processes]
     assert [each.returncode for each in done] == [0] * 4, done[0].stderr
@@ -50,8 +49,9 @@ def test_four_processes_log_runs_of_their_own(tmp_path: Path) -> None:
     assert listed(tmp_path, variables) == sorted((run, e) for run in runs for e in range(4))
 
 
-def test_two_processes_log_different_epochs_of_one_run(tmp_path: Path) -> None:
-    variables = prepared(tmp_path)
+def test_two_processes_log_different_epochs_of_one_run(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
     making = "import mlflow; print(mlflow.start_run().info.run_id)"
     run = succeed(PYTHON, "-c", making, directory=tmp_path, variables=variables).split()[0]
     processes = [start_logging(tmp_path, variables, run, first, "2") for first in ("0", "1")]
@@ -60,8 +60,9 @@ def test_two_processes_log_different_epochs_of_one_run(tmp_path: Path) -> None:
     assert listed(tmp_path, variables) == [(run, epoch) for epoch in range(8)]
 
 
-def test_two_processes_log_the_same_epochs_of_one_run(tmp_path: Path) -> None:
-    variables = prepared(tmp_path)
+def test_two_processes_log_the_same_epochs_of_one_run(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
     making = "import mlflow; print(mlflow.start_run().info.run_id)"
     run = succeed(PYTHON, "-c", making, directory=tmp_path, variables=variables).split()[0]
     processes = [start_logging(tmp_path, variables, run, "0", "1") for _ in range(2)]

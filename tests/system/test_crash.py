@@ -12,6 +12,7 @@ from .processes import (
     TRACKER,
     environment,
     kill,
+    place,
     run,
     start,
     succeed,
@@ -39,7 +40,8 @@ def epochs(directory: Path, variables: dict[str, str]) -> list[int]:
     return [each["epoch"] for each in found]
 
 
-def test_killed_while_the_files_are_written(tmp_path: Path) -> None:
+def test_killed_while_the_files_are_written(tmp_path: Path, database_template: Path) -> None:
+    place(database_template, tmp_path)
     variables = environment(tmp_path)
     process = start(PYTHON, "-c", LOG, "-", "8192", directory=tmp_path, variables=variables)
     models = tmp_path / "mlruns"
@@ -62,7 +64,8 @@ def _partial(folder: Path) -> list[Path]:
     return list(folder.rglob("*.partial"))
 
 
-def test_killed_between_ready_and_the_catalogs_row(tmp_path: Path) -> None:
+def test_killed_between_ready_and_the_catalogs_row(tmp_path: Path, database_template: Path) -> None:
+    place(database_template, tmp_path)
     # The catalog in a database of its own, so that it can be locked while MLflow's is not.
     catalog = tmp_path / "catalog.db"
     variables = environment(tmp_path, TRACKER_CATALOG_URI=f"sqlite:///{catalog}")
@@ -96,7 +99,10 @@ def _ready(database: Path) -> int:
     return int(count)
 
 
-def test_a_model_that_is_corrupted_later_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_model_that_is_corrupted_later_is_refused_by_name(
+    tmp_path: Path, database_template: Path
+) -> None:
+    place(database_template, tmp_path)
     variables = environment(tmp_path)
     succeed(PYTHON, "-c", LOG, "-", "8", directory=tmp_path, variables=variables)
     for file in (tmp_path / "mlruns").rglob("model.safetensors"):

@@ -59,6 +59,18 @@ assert type(model).__name__ == "SimpleLinearModel"
 print(model.linear.in_features, model.linear.out_features)
 """
 
+COUNT_WARNINGS = """
+import warnings
+import tracker
+
+checkpoint = tracker.get_checkpoint()
+for trust in (None, "source"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        checkpoint.load_model(trust=trust)
+    print(sum("is not what it was" in str(warning.message) for warning in caught), end=" ")
+"""
+
 CUSTOM = """
 import torch
 import torch.nn.functional as F
@@ -266,6 +278,22 @@ def test_a_simple_model_where_another_script_has_the_name_of_the_training_script
 ) -> None:
     (tmp_path / "train.py").write_text(f"raise SystemExit('{NOT_RUN}')\n")
     assert simple.load(LOAD_SIMPLE, tmp_path) == "10 3"
+
+
+def test_a_simple_model_where_another_script_of_the_same_name_has_another_class(
+    simple: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text(SIMPLE.replace("self.linear(x)", "2 * self.linear(x)"))
+    assert simple.load(LOAD_SIMPLE, tmp_path) == "10 3"
+
+
+def test_a_class_that_was_changed_after_training_is_loaded_with_a_warning(
+    tmp_path: Path, database_template: Path
+) -> None:
+    trained = train(SIMPLE, tmp_path, database_template)
+    edited = SIMPLE.replace("self.linear(x)", "2 * self.linear(x)")
+    (tmp_path / "train.py").write_text(edited)
+    assert trained.load(COUNT_WARNINGS, tmp_path) == "1 0"
 
 
 def test_a_model_of_custom_layers_in_the_same_directory(custom: Trained) -> None:

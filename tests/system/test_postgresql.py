@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import NewDatabase
-from .processes import PYTHON, TRACKER, environment, run, succeed, tracker_json
+from .processes import PYTHON, TRACKER, environment, place, run, succeed, tracker_json
 from .scripts import LOAD_BEST, THREE_EPOCHS
 
 pytestmark = pytest.mark.system
@@ -71,13 +71,13 @@ def test_mlflow_first_and_its_upgrade_afterwards(
 
 
 @pytest.mark.parametrize("first", ["tracker", "mlflow"])
-def test_sqlite_whichever_came_first(tmp_path: Path, first: str) -> None:
+def test_sqlite_whichever_came_first(tmp_path: Path, database_template: Path, first: str) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     variables = variables_for(uri, tmp_path)
     if first == "tracker":
         succeed(TRACKER, "db", "upgrade", directory=tmp_path, variables=variables)
     else:
-        succeed(PYTHON, "-c", MAKE_MLFLOWS_TABLES, directory=tmp_path, variables=variables)
+        place(database_template, tmp_path)
     log_and_load(tmp_path, variables)
     succeed(PYTHON, "-m", "mlflow", "db", "upgrade", uri, directory=tmp_path, variables=variables)
     assert tracker_json("best", "val_loss", directory=tmp_path, variables=variables)["epoch"] == 1

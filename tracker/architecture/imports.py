@@ -22,7 +22,7 @@ from torch import nn
 
 from tracker.architecture import references
 from tracker.architecture.isolated import SourceFile, isolated_modules, run_isolated, source_of
-from tracker.architecture.scripts import may_define
+from tracker.architecture.scripts import may_define, same_definitions
 from tracker.architecture.trust import Trust, check_module_name, refuse
 from tracker.errors import ClassNotFoundError, FormatError
 from tracker.types import Json
@@ -42,6 +42,8 @@ class Imports:
             still lies where it was, unchanged, is the user's own.
         wanted: For each module, the top-level names that the model needs of it.
         found: How each module was found, filled while loading: for `explain`.
+        changed: Modules whose definitions are not those that were archived, and the files that
+            these came from, filled while loading.
     """
 
     trust: Trust = field(default_factory=Trust)
@@ -50,6 +52,7 @@ class Imports:
     local: bool = False
     wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
     found: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
 
     def module_class(self, name: Json, path: str) -> type[nn.Module]:
         """Return the ``nn.Module`` subclass that a reference means.
@@ -109,6 +112,7 @@ class Imports:
             except AttributeError:
                 continue
             self.found[reference] = where
+            self._note_change(module_name, module)
             return thing
         raise ClassNotFoundError(self._advice(module_name, qualname))
 
@@ -129,7 +133,9 @@ class Imports:
             file = _find_script(name)
             if file is not None:
                 current = SourceFile(name, file.read_bytes(), str(file), True, False)
-                yield f"definitions in the script {file}", self._run(name, {name: current})
+                # Another script may have the name of the one that trained, which is still there.
+                if self._is_as_archived(name, current.content) or not self._is_ours():
+                    yield f"definitions in the script {file}", self._run(name, {name: current})
         elif loaded is None and name.isascii():
             module = _import_installed(name, qualname, reference, path, archived is None)
             if module is not None:
@@ -144,6 +150,19 @@ class Imports:
             raise ClassNotFoundError(
                 f"Running the definitions of {name!r} failed: {type(error).__name__}: {error}"
             ) from error
+
+    def _note_change(self, name: str, module: ModuleType) -> None:
+        source = source_of(module)
+        file = getattr(module, "__file__", None)
+        if name not in self.source or file is None:
+            return
+        content = source.content if source is not None else _content(file)
+        if content is not None and not self._is_as_archived(name, content):
+            self.changed[name] = file
+
+    def _is_as_archived(self, name: str, content: bytes) -> bool:
+        wanted = self.wanted.get(name, frozenset())
+        return same_definitions(self.source[name].content, content, wanted)
 
     def _is_ours(self) -> bool:
         return self.local and all(_is_unchanged(file) for file in self.source.values())
@@ -176,20 +195,19 @@ def _find_script(name: str) -> Path | None:
 def _is_source_of(archived: SourceFile, module: ModuleType | None) -> bool:
     """Return whether an imported module is of the very source that was archived."""
     file = getattr(module, "__file__", None)
-    try:
-        return file is not None and Path(file).read_bytes() == archived.content
-    except OSError:
-        return False
+    return file is not None and _content(file) == archived.content
 
 
 def _is_unchanged(archived: SourceFile) -> bool:
     """Return whether the file that was archived still lies where it was, byte for byte."""
-    if not archived.path:
-        return False
+    return bool(archived.path) and _content(archived.path) == archived.content
+
+
+def _content(file: str) -> bytes | None:
     try:
-        return Path(archived.path).read_bytes() == archived.content
+        return Path(file).read_bytes()
     except OSError:
-        return False
+        return None
 
 
 def own_reference(thing: Any, reference: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import symtable
 from collections.abc import Iterable, Iterator
+from importlib.util import decode_source
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
@@ -60,6 +61,22 @@ def _closure(wanted: Iterable[str], binders: dict[str, list[ast.stmt]]) -> set[i
                 chosen.add(id(statement))
                 pending.extend(_names_read(statement))
     return chosen
+
+
+def same_definitions(one: bytes, other: bytes, wanted: Iterable[str]) -> bool:
+    """Return whether two sources define ``wanted`` alike, comments and layout aside.
+
+    Example:
+        >>> same_definitions(b"W = 3\nN = 1", b"W = 3  # wide\nN = 2", ["W"])
+        True
+    """
+    if one == other:
+        return True
+    try:
+        parts = [definitions_of(decode_source(each), "", wanted) for each in (one, other)]
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return ast.dump(parts[0]) == ast.dump(parts[1])
 
 
 def may_define(source: str, name: str) -> bool:

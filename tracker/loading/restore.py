@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
 from tracker.architecture.isolated import SourceFile
 from tracker.architecture.trust import parse_trust
-from tracker.errors import InvalidArgumentError
+from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.format import StoredCheckpoint
 
 
@@ -66,6 +67,14 @@ def restore_model(
         return stored.tensor(group, name, verify=False).to(target)
 
     model = instantiate(stored.manifest.architecture, stored.manifest.state_values, imports, fetch)
+    for module, file in imports.changed.items():
+        warnings.warn(
+            f"The code of {module!r} in {file} is not what it was when the checkpoint was logged, "
+            'so the model may compute something else. Pass trust="source" to use the source kept '
+            "in the checkpoint.",
+            TrackerWarning,
+            stacklevel=3,
+        )
     return Restored(model.eval(), imports.found)
 
 
