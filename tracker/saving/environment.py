@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tracker.architecture.source import is_first_party_module
 from tracker.types import Json
 
 
@@ -20,7 +21,7 @@ def environment(modules: Iterable[str]) -> dict[str, Json]:
         modules: Names of the Python modules that the model's classes come from; the versions of
             the packages that they belong to are recorded.
     """
-    packages = {name.split(".")[0] for name in modules}
+    packages = {name.split(".")[0] for name in modules if not is_first_party_module(name)}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
