@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from tracker.catalog.engines import parse_uri
 
 from ..conftest import NewDatabase
 from .processes import PYTHON, TRACKER, environment, place, run, succeed, tracker_json
@@ -33,14 +36,33 @@ def log_and_load(directory: Path, variables: dict[str, str]) -> None:
     assert best["epoch"] == 1
 
 
+def trackers_tables(uri: str) -> list[str]:
+    engine = create_engine(parse_uri(uri))
+    names = inspect(engine).get_table_names()
+    engine.dispose()
+    return [name for name in names if name.startswith("tracker")]
+
+
+def logged_models(uri: str) -> int:
+    engine = create_engine(parse_uri(uri))
+    with engine.connect() as connection:
+        count = connection.execute(text("SELECT count(*) FROM logged_models")).scalar_one()
+    engine.dispose()
+    return int(count)
+
+
 def test_a_server_database_is_never_migrated_by_a_training_job(
     new_postgresql_database: NewDatabase, tmp_path: Path
 ) -> None:
-    variables = variables_for(new_postgresql_database(), tmp_path)
+    uri = new_postgresql_database()
+    variables = variables_for(uri, tmp_path)
     (tmp_path / "train.py").write_text(THREE_EPOCHS)
     done = run(PYTHON, "train.py", directory=tmp_path, variables=variables)
     assert done.returncode != 0
+    assert "CatalogVersionError" in done.stderr
     assert "tracker db upgrade" in done.stderr
+    assert trackers_tables(uri) == []
+    assert logged_models(uri) == 0, "it was refused too late"
     succeed(TRACKER, "db", "upgrade", directory=tmp_path, variables=variables)
     log_and_load(tmp_path, variables)
 
