@@ -204,3 +204,13 @@ def test_a_change_elsewhere_in_the_file_is_none(folder: Path) -> None:
     imports = Imports(source=source, wanted={"train_c": frozenset({"Net"})})
     assert imports.module_class("train_c:Net", "p").origin == "same"
     assert imports.changed == {}
+
+
+def test_a_reference_is_looked_up_once_in_a_loading_call(folder: Path) -> None:
+    file = folder / "train_d.py"
+    file.write_text(NET.format("first"))
+    source = script("train_d", NET.format("original"))
+    imports = Imports(source=source, wanted={"train_d": frozenset({"Net"})})
+    found = imports.module_class("train_d:Net", "p")
+    file.write_text(NET.format("second"))
+    assert imports.extended([found]).module_class("train_d:Net", "p") is found

@@ -44,6 +44,7 @@ class Imports:
         found: How each module was found, filled while loading: for `explain`.
         changed: Modules whose definitions are not those that were archived, and the files that
             these came from, filled while loading.
+        resolved: What each reference led to: a model names its few classes hundreds of times.
     """
 
     trust: Trust = field(default_factory=Trust)
@@ -53,6 +54,7 @@ class Imports:
     wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
     found: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
+    resolved: dict[str, Any] = field(default_factory=dict)
 
     def module_class(self, name: Json, path: str) -> type[nn.Module]:
         """Return the ``nn.Module`` subclass that a reference means.
@@ -104,6 +106,8 @@ class Imports:
                 self.found[reference] = GIVEN
                 return self.classes[key]
         check_module_name(reference, path, self.trust)
+        if reference in self.resolved:
+            return self.resolved[reference]
         for where, module in self._places(module_name, qualname, reference, path):
             try:
                 thing = references.walk(module, qualname)
@@ -113,6 +117,7 @@ class Imports:
                 continue
             self.found[reference] = where
             self._note_change(module_name, module)
+            self.resolved[reference] = thing
             return thing
         raise ClassNotFoundError(self._advice(module_name, qualname))
 
