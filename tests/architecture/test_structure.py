@@ -263,10 +263,55 @@ def test_a_list_that_contains_itself_is_named() -> None:
     assert "contains itself" in "".join(problems(with_attribute(value)).values())
 
 
-def test_a_tensor_that_is_a_view_of_another_is_named() -> None:
+def test_a_buffer_that_is_a_view_of_a_weight_is_one_again() -> None:
     model = nn.Linear(4, 4)
-    model.register_buffer("first_row", model.weight.detach()[0], persistent=False)
-    assert "shares its memory with" in problems(model)["first_row"]
+    model.register_buffer("second_row", model.weight.detach()[1], persistent=False)
+    back = rebuilt(model)
+    back.weight.data[1] = 7
+    assert back.second_row.tolist() == [7, 7, 7, 7]
+
+
+def test_attributes_that_alias_a_weight_do_so_again() -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    model.alias, model.transposed = model[0].weight.data, model[0].weight.detach().t()
+    back = rebuilt(model)
+    back[0].weight.data.fill_(5)
+    assert back.alias.tolist() == [[5] * 4] * 3
+    assert back.transposed.shape == (4, 3)
+    assert (back.transposed == 5).all()
+
+
+def test_parameters_that_are_parts_of_one_flat_parameter_stay_so() -> None:
+    model = nn.Module()
+    model.part = nn.Parameter(torch.zeros(0))
+    model.flat = nn.Parameter(torch.arange(6.0))
+    model.part = nn.Parameter(model.flat.detach()[2:5])
+    back = rebuilt(model)
+    back.flat.data.fill_(9)
+    assert isinstance(back.part, nn.Parameter)
+    assert back.part.tolist() == [9, 9, 9]
+
+
+def test_a_non_persistent_buffer_can_be_a_view_of_another() -> None:
+    model = nn.Module()
+    model.register_buffer("whole", torch.arange(6.0), persistent=False)
+    model.register_buffer("part", model.whole[:2], persistent=False)
+    back = rebuilt(model)
+    back.whole.fill_(3)
+    assert back.part.tolist() == [3, 3]
+
+
+def test_tensors_that_overlap_without_one_holding_the_other_are_named() -> None:
+    model, flat = nn.Module(), torch.arange(6.0)
+    model.register_buffer("a", flat[:4])
+    model.register_buffer("b", flat[2:])
+    assert "shares its memory with" in problems(model)["b"]
+
+
+def test_strides_of_a_transposed_weight_are_kept() -> None:
+    model = nn.Linear(4, 3)
+    model.weight = nn.Parameter(torch.randn(4, 3).t())
+    assert rebuilt(model).weight.stride() == (1, 3)
 
 
 def test_tensors_beside_each_other_in_one_storage_are_no_views() -> None:

@@ -7,14 +7,8 @@ from torch import nn
 from tracker.architecture.compare import comparable, first_difference, skeleton
 from tracker.architecture.constructor import Device, construct
 from tracker.architecture.imports import Imports
-from tracker.architecture.rebuild import (
-    Fetch,
-    TensorPool,
-    build,
-    fill,
-    modules_of,
-    read_state_values,
-)
+from tracker.architecture.rebuild import build, fill, modules_of, read_state_values
+from tracker.architecture.slots import Fetch, TensorPool
 from tracker.architecture.structure import Tree, describe_tree
 from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
 from tracker.types import Architecture, Json

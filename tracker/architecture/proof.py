@@ -20,8 +20,9 @@ from tracker.architecture.call_text import call_text
 from tracker.architecture.compare import comparable, first_difference
 from tracker.architecture.constructor import Device, construct, describe_call
 from tracker.architecture.imports import Imports
-from tracker.architecture.rebuild import TENSOR_TAGS, TensorPool, build, holds
+from tracker.architecture.rebuild import TENSOR_TAGS, build, holds
 from tracker.architecture.references import public_module_name
+from tracker.architecture.slots import TensorPool
 from tracker.architecture.structure import Tree, describe_tree
 from tracker.architecture.trust import Trust
 from tracker.errors import TrackerError

@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from tracker.architecture.imports import Imports
 from tracker.architecture.reader import Reader
+from tracker.architecture.slots import TensorPool
 from tracker.architecture.structure import HOOK_FLAGS, HOOKS, NOT_ATTRIBUTES
-from tracker.errors import CorruptCheckpointError, FormatError, TrackerError
+from tracker.errors import FormatError, TrackerError
 from tracker.types import Json
-
-Fetch: TypeAlias = Callable[[str, str], Tensor]
-"""``fetch(group, name)`` returns a stored tensor."""
-
-
-class TensorPool:
-    """Tensors by slot: a tensor named in two places is one object in both.
-
-    Args:
-        fetch: Returns a stored tensor; None makes tensors on the meta device, for a proof.
-    """
-
-    def __init__(self, fetch: Fetch | None = None) -> None:
-        self._fetch = fetch
-        self._made: dict[tuple[str, str], Tensor] = {}
-
-    def get(self, slot: Json, path: str) -> Tensor:
-        """Return the tensor or parameter that belongs into ``slot``."""
-        if not isinstance(slot, dict) or not {"group", "name", "dtype", "shape"} <= set(slot):
-            raise FormatError(f"{path}: holds no tensor that could be loaded.")
-        key = (str(slot["group"]), str(slot["name"]))
-        if key not in self._made:
-            self._made[key] = self._make(slot, key, path)
-        return self._made[key]
-
-    def _make(self, slot: dict[str, Any], key: tuple[str, str], path: str) -> Tensor:
-        # Not getattr: torch imports some of its submodules when they are first asked for.
-        dtype = vars(torch).get(str(slot["dtype"]))
-        if not isinstance(dtype, torch.dtype):
-            raise FormatError(f"{path}: torch has no dtype {slot['dtype']!r}.")
-        if self._fetch is None:
-            tensor = torch.empty(slot["shape"], dtype=dtype, device="meta")
-        else:
-            tensor = self._fetch(*key)
-        if tensor.dtype != dtype or list(tensor.shape) != slot["shape"]:
-            raise CorruptCheckpointError(
-                f"{path}: the architecture expects {slot['dtype']} {slot['shape']}, but tensor "
-                f"{key[1]!r} is {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}."
-            )
-        if slot.get("memory_format") == "channels_last":
-            tensor = tensor.contiguous(memory_format=torch.channels_last)
-        if slot.get("parameter"):
-            return nn.Parameter(tensor, requires_grad=bool(slot["requires_grad"]))
-        return tensor.requires_grad_() if slot["requires_grad"] else tensor
 
 
 def modules_of(structure: Json) -> list[dict[str, Any]]:

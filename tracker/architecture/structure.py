@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tracker.architecture.references import NotReferableError, reference
+from tracker.architecture.slots import Views, describe_slot, extent
 from tracker.architecture.writer import Writer, opaque_tensor
 from tracker.errors import UnstorableError
 from tracker.types import Json, Problem
@@ -58,6 +58,7 @@ class Tree:
         self._extra = TensorTable(check=check)
         self._names: dict[int, str] = {}
         self._memory: dict[int, list[tuple[Tensor, str, int, int]]] = {}
+        self._views: Views | None = None
 
     @property
     def extra(self) -> dict[str, Tensor]:
@@ -84,27 +85,38 @@ class Tree:
                 "rebuilt.",
             )
         key = self._names.get(id(tensor))
-        slot: dict[str, Json] = {
-            "group": "model" if key is not None else "architecture",
-            "name": key if key is not None else self._extra.add(tensor, path),
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-            "shape": list(tensor.shape),
-            "parameter": isinstance(tensor, nn.Parameter),
-            "requires_grad": tensor.requires_grad and tensor.is_leaf,
-        }
-        if _is_channels_last(tensor):
-            slot["memory_format"] = "channels_last"
-        return slot
+        view = self._view_of_another(tensor)
+        if key is not None:
+            slot = describe_slot(tensor, "model", key)
+        elif view is not None:
+            # Its bytes are those of the other tensor; the name only tells views apart.
+            slot = describe_slot(tensor, "architecture", self._extra.reserve(tensor, path))
+        else:
+            slot = describe_slot(tensor, "architecture", self._extra.add(tensor, path))
+            if self._views is not None:
+                self._views.add(tensor, slot)
+        return slot if view is None else {**slot, "view": view}
+
+    def _view_of_another(self, tensor: Tensor) -> Json:
+        """Return how ``tensor`` is a view of another tensor of the model, or None if it is not."""
+        if not self._check:  # on the meta device there is no memory to share
+            return None
+        if self._views is None:
+            self._views = Views()
+            # The largest first: of two that overlap, it is the one that the other is a view of.
+            for key, held in sorted(self.state.items(), key=lambda item: -item[1].numel()):
+                self._views.add(held, describe_slot(held, "model", key))
+        return self._views.find(tensor)
 
     def refuse_view(self, tensor: Tensor, path: str) -> None:
-        """Refuse a tensor whose memory belongs to another: loaded, it would be a copy of its own.
+        """Refuse a tensor that shares memory in a way that can't be rebuilt.
 
-        This is about parameters and buffers, which training changes. Plain attributes may be views
-        (the ``weight`` that a spectral norm computes anew is one) and are loaded as copies. Tensors
-        that lie beside each other in one storage (the flat weights of an RNN) are fine.
+        This is about parameters and buffers, which training changes. Views of one tensor of the
+        state_dict are rebuilt as views; other overlaps would become copies. Tensors that lie beside
+        each other in one storage (the flat weights of an RNN) are fine.
         """
-        start, end = _extent(tensor)
-        if start == end or not self._check:
+        start, end = extent(tensor)
+        if start == end or not self._check or self._view_of_another(tensor) is not None:
             return
         neighbours = self._memory.setdefault(tensor.untyped_storage().data_ptr(), [])
         for other, name, other_start, other_end in neighbours:
@@ -117,17 +129,6 @@ class Tree:
                     "object in both places, or a clone.",
                 )
         neighbours.append((tensor, path, start, end))
-
-
-def _extent(tensor: Tensor) -> tuple[int, int]:
-    """Return the first and the last byte (exclusive) that a tensor uses of its storage."""
-    if not tensor.numel():
-        return 0, 0
-    start = int(tensor.storage_offset())
-    last = sum(
-        int(n - 1) * int(stride) for n, stride in zip(tensor.shape, tensor.stride(), strict=True)
-    )
-    return start * tensor.element_size(), (start + last + 1) * tensor.element_size()
 
 
 def describe_tree(model: nn.Module, *, check: bool = True) -> Tree:
@@ -262,11 +263,3 @@ class _Describer:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _is_channels_last(tensor: Tensor) -> bool:
-    return (
-        tensor.dim() == 4
-        and not tensor.is_contiguous()
-        and tensor.is_contiguous(memory_format=torch.channels_last)
-    )

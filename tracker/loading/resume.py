@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from tracker.architecture.imports import Imports
-from tracker.architecture.rebuild import TensorPool, read_state_values
+from tracker.architecture.rebuild import read_state_values
+from tracker.architecture.slots import TensorPool
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import FormatError, InvalidArgumentError, MismatchError
 from tracker.format import StoredCheckpoint

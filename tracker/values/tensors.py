@@ -24,6 +24,7 @@ class TensorTable:
         self._check = check
         self.tensors: dict[str, Tensor] = {}
         self._names: dict[int, str] = {}
+        self._taken: set[str] = set()
 
     def add(self, tensor: Tensor, path: str) -> str:
         """Return the name under which ``tensor`` is kept: ``path``, made unique if taken.
@@ -36,11 +37,20 @@ class TensorTable:
             return known
         if self._check:
             check_storable(tensor, path)
+        name = self.reserve(tensor, path)
+        self.tensors[name] = tensor
+        return name
+
+    def reserve(self, tensor: Tensor, path: str) -> str:
+        """Return a name as `add` does, for a tensor whose bytes are not kept."""
+        known = self._names.get(id(tensor))
+        if known is not None:
+            return known
         name, count = path, 1
-        while name in self.tensors:
+        while name in self._taken:
             count += 1
             name = f"{path}#{count}"
-        self.tensors[name] = tensor
+        self._taken.add(name)
         self._names[id(tensor)] = name
         return name
 
