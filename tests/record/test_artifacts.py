@@ -9,6 +9,7 @@ from tests.training import log
 from tracker.errors import NotFoundError, StorageError
 from tracker.format import MANIFEST, open_checkpoint
 from tracker.record import artifacts
+from tracker.record.boundary import connect, tracking_uri
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -47,7 +48,7 @@ def test_a_directory_is_uploaded_whole_the_manifest_last(
         log_artifact(self, model_id, path, *rest)
 
     monkeypatch.setattr(mlflow.tracking.MlflowClient, "log_model_artifact", noting)
-    artifacts.upload(model.model_id, original, last=MANIFEST)
+    artifacts.upload(connect(tracking_uri()), model.model_id, original, last=MANIFEST)
     assert order[-1] == MANIFEST
     open_checkpoint(
         Path(model.artifact_location), manifest_digest=checkpoint.record.manifest_digest

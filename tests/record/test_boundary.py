@@ -10,7 +10,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from tracker import settings
 from tracker.errors import InvalidArgumentError, NotFoundError, RecordError
-from tracker.record.boundary import mlflow_errors, tracking_uri
+from tracker.record.boundary import connect, mlflow_errors, tracking_uri
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -54,6 +54,15 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
             raise foreign
         assert "http://ada:***@127.0.0.1:9" in str(caught.value)
         assert "secret" not in str(caught.value)
+
+
+def test_an_error_names_the_store_that_was_used_not_the_one_in_force_by_now() -> None:
+    used = connect("http://ada:secret@127.0.0.1:9").tracking_uri
+    mlflow.set_tracking_uri("http://another:9")
+    with pytest.raises(RecordError) as caught, mlflow_errors("logging", used):
+        raise ConnectionError(f"{used} failed")
+    assert str(caught.value).count("http://ada:***@127.0.0.1:9") == 2
+    assert "another" not in str(caught.value)
 
 
 def test_a_uri_set_by_the_script_is_seen_by_mlflow_and_by_settings(tmp_path: Path) -> None:

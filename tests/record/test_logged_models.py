@@ -137,10 +137,11 @@ def test_a_logged_model_that_can_not_be_linked_to_its_run_is_failed(
     def refuse(*_: object, **__: object) -> None:
         raise ConnectionError("gone")
 
-    run = runs.run_for_logging(None)
+    client = MlflowClient()
+    run = runs.run_for_logging(client, None)
     monkeypatch.setattr(MlflowClient, "log_outputs", refuse)
     with pytest.raises(RecordError, match="gone"):
-        logged_models.create(run, name="epoch-1", step=1, tags={}, params={})
+        logged_models.create(client, run, name="epoch-1", step=1, tags={}, params={})
     (model,) = mlflow.search_logged_models(output_format="list")
     assert model.status == LoggedModelStatus.FAILED
 
@@ -148,13 +149,13 @@ def test_a_logged_model_that_can_not_be_linked_to_its_run_is_failed(
 def test_failing_a_model_never_hides_the_error_that_led_there(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    logged_models.fail("m-nowhere")
+    logged_models.fail(MlflowClient(), "m-nowhere")
     assert "m-nowhere could not be marked FAILED" in caplog.text
 
 
 def test_deleting_what_does_not_exist_is_not_found() -> None:
     with pytest.raises(NotFoundError):
-        logged_models.delete("m-nowhere")
+        logged_models.delete(MlflowClient(), "m-nowhere")
 
 
 def test_mlflows_tables_are_made_where_they_lack(tmp_path: Path) -> None:

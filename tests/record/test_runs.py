@@ -79,6 +79,14 @@ def test_a_deleted_run_is_not_logged_to() -> None:
         log(epoch=1, run_id=run.info.run_id)
 
 
+def test_a_run_that_was_met_before_costs_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    with mlflow.start_run() as run:
+        log(epoch=1)
+    monkeypatch.setattr(MlflowClient, "get_run", None)
+    monkeypatch.setattr(MlflowClient, "get_experiment", None)
+    assert log(epoch=2, run_id=run.info.run_id).run_id == run.info.run_id
+
+
 def test_metrics_are_on_the_run_at_the_epoch() -> None:
     with mlflow.start_run() as run:
         for epoch in (1, 2, 3):

@@ -231,7 +231,7 @@ def test_an_older_model_that_mlflow_does_not_delete_is_a_warning(
 ) -> None:
     old = log(epoch=6)
 
-    def refuse(model_id: str) -> None:
+    def refuse(client: MlflowClient, model_id: str) -> None:
         raise RecordError("not allowed")
 
     monkeypatch.setattr(logged_models, "delete", refuse)

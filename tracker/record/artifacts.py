@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from tracker.errors import NotFoundError, StorageError
 from tracker.record.boundary import mlflow_errors
+
+if TYPE_CHECKING:
+    from tracker.record.boundary import Client
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+:")
 
@@ -28,10 +32,11 @@ def local_directory(artifact_uri: str) -> Path | None:
     return None if _SCHEME.match(artifact_uri) else Path(artifact_uri)
 
 
-def upload(model_id: str, directory: Path, *, last: str) -> None:
+def upload(client: Client, model_id: str, directory: Path, *, last: str) -> None:
     """Upload a complete checkpoint directory to the logged model's store.
 
     Args:
+        client: MLflow.
         model_id: The logged model.
         directory: The files.
         last: The file that is uploaded after all others: the manifest.
@@ -39,10 +44,7 @@ def upload(model_id: str, directory: Path, *, last: str) -> None:
     Raises:
         RecordError: The store refused or could not be reached.
     """
-    from mlflow.tracking import MlflowClient
-
-    with mlflow_errors(f"uploading the files of {model_id}"):
-        client = MlflowClient()
+    with mlflow_errors(f"uploading the files of {model_id}", client.tracking_uri):
         for file in sorted(directory.rglob("*")):
             name = file.relative_to(directory)
             if file.is_file() and name.as_posix() != last:

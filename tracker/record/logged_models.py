@@ -33,11 +33,17 @@ class Created:
 
 
 def create(
-    run: Run, *, name: str, step: int, tags: Mapping[str, str], params: Mapping[str, str]
+    client: MlflowClient,
+    run: Run,
+    *,
+    name: str,
+    step: int,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
 ) -> Created:
     """Create a PENDING logged model and link it to the run as its output at ``step``."""
-    with mlflow_errors(f"creating the logged model {name!r} of run {run.id}"):
-        model = MlflowClient().create_logged_model(
+    with mlflow_errors(f"creating the logged model {name!r} of run {run.id}", client.tracking_uri):
+        model = client.create_logged_model(
             run.experiment_id,
             name=name,
             source_run_id=run.id,
@@ -46,32 +52,32 @@ def create(
             model_type=MODEL_TYPE,
         )
         try:
-            MlflowClient().log_outputs(run.id, [LoggedModelOutput(model.model_id, step)])
+            client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step)])
         except BaseException:
-            fail(model.model_id)
+            fail(client, model.model_id)
             raise
         return Created(model.model_id, model.artifact_location, model.creation_timestamp)
 
 
-def finish(model_id: str, tags: Mapping[str, str]) -> None:
+def finish(client: MlflowClient, model_id: str, tags: Mapping[str, str]) -> None:
     """Make the logged model READY: the commit point of a checkpoint."""
-    with mlflow_errors(f"finishing the logged model {model_id}"):
-        MlflowClient().set_logged_model_tags(model_id, dict(tags))
-        MlflowClient().finalize_logged_model(model_id, "READY")
+    with mlflow_errors(f"finishing the logged model {model_id}", client.tracking_uri):
+        client.set_logged_model_tags(model_id, dict(tags))
+        client.finalize_logged_model(model_id, "READY")
 
 
-def fail(model_id: str) -> None:
+def fail(client: MlflowClient, model_id: str) -> None:
     """Mark the logged model FAILED, as far as MLflow can still be reached."""
     try:
-        MlflowClient().finalize_logged_model(model_id, "FAILED")
+        client.finalize_logged_model(model_id, "FAILED")
     except Exception as error:  # noqa: BLE001 - it must not hide the error that brought us here
         _log.warning("Logged model %s could not be marked FAILED: %s", model_id, error)
 
 
-def delete(model_id: str) -> None:
+def delete(client: MlflowClient, model_id: str) -> None:
     """Delete a logged model; MLflow keeps its files until they are collected."""
-    with mlflow_errors(f"deleting the logged model {model_id}"):
-        MlflowClient().delete_logged_model(model_id)
+    with mlflow_errors(f"deleting the logged model {model_id}", client.tracking_uri):
+        client.delete_logged_model(model_id)
 
 
 def checkpoints(since: int = 0) -> Iterator[CheckpointRecord]:

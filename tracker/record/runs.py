@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import mlflow
 from mlflow.entities import Metric, Param
-from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -29,6 +28,9 @@ _PARAM_NAME = re.compile(r"[/\w.\- :]+")
 _logged_params: dict[str, set[str]] = {}
 """Names of the params that each run is known to have: they are logged once, not every epoch."""
 
+_known_runs: dict[tuple[str, str], Run] = {}
+"""By tracking URI and id: a run's experiment stays what it is, so MLflow is asked once a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -39,8 +41,11 @@ class Run:
     experiment: str
 
 
-def run_for_logging(run_id: str | None) -> Run:
+def run_for_logging(client: MlflowClient, run_id: str | None) -> Run:
     """Return the run to log to: the given one, the active one, or a new one that becomes active.
+
+    MLflow keeps an active run for each thread, so this belongs into the thread that trains. It asks
+    the tracking store only about a run that it has not met.
 
     Raises:
         InvalidArgumentError: The id is no text.
@@ -49,8 +54,12 @@ def run_for_logging(run_id: str | None) -> Run:
     """
     if run_id is not None and (not isinstance(run_id, str) or not run_id):
         raise InvalidArgumentError(f"run_id={run_id!r}: expected the id of an MLflow run.")
-    with mlflow_errors(f"finding the run {run_id}" if run_id else "starting a run"):
-        found = _mlflow_run(run_id)
+    doing = f"finding the run {run_id}" if run_id else "starting a run"
+    with mlflow_errors(doing, client.tracking_uri):
+        known = _known_runs.get((client.tracking_uri, run_id or _active_run_id()))
+        if known is not None:
+            return known
+        found = client.get_run(run_id) if run_id else mlflow.active_run() or mlflow.start_run()
         if found.info.lifecycle_stage != "active":
             raise RecordError(
                 f"Run {found.info.run_id} was deleted in MLflow, so nothing can be logged to it; "
@@ -58,18 +67,24 @@ def run_for_logging(run_id: str | None) -> Run:
             )
         _logged_params.setdefault(found.info.run_id, set(found.data.params))
         experiment_id = found.info.experiment_id
-        experiment = MlflowClient().get_experiment(experiment_id)
-        return Run(found.info.run_id, experiment_id, experiment.name)
+        run = Run(found.info.run_id, experiment_id, client.get_experiment(experiment_id).name)
+        _known_runs[client.tracking_uri, run.id] = run
+        return run
 
 
-def _mlflow_run(run_id: str | None) -> MlflowRun:
-    if run_id is not None:
-        return MlflowClient().get_run(run_id)
-    return mlflow.active_run() or mlflow.start_run()
+def _active_run_id() -> str:
+    active = mlflow.active_run()
+    return active.info.run_id if active else ""
 
 
 def log_metrics(
-    run_id: str, metrics: Mapping[str, float], *, step: int, model_id: str, timestamp: int
+    client: MlflowClient,
+    run_id: str,
+    metrics: Mapping[str, float],
+    *,
+    step: int,
+    model_id: str,
+    timestamp: int,
 ) -> None:
     """Log metrics on the run at ``step``, linked to the logged model.
 
@@ -77,6 +92,7 @@ def log_metrics(
     count as the best loss there ever was.
 
     Args:
+        client: MLflow.
         run_id: The run.
         metrics: Values by name.
         step: The step of all of them.
@@ -87,14 +103,16 @@ def log_metrics(
         Metric(name, value, timestamp, step, model_id=None if math.isnan(value) else model_id)
         for name, value in metrics.items()
     ]
-    with mlflow_errors(f"logging the metrics of run {run_id}"):
+    with mlflow_errors(f"logging the metrics of run {run_id}", client.tracking_uri):
         for start in range(0, len(entities), _METRICS_PER_BATCH):
-            MlflowClient().log_batch(
+            client.log_batch(
                 run_id, metrics=entities[start : start + _METRICS_PER_BATCH], synchronous=True
             )
 
 
-def log_model_params(run_id: str, model_class: str, params: Mapping[str, str]) -> None:
+def log_model_params(
+    client: MlflowClient, run_id: str, model_class: str, params: Mapping[str, str]
+) -> None:
     """Log the model's class and arguments as params ``model.class`` and ``model.<name>``.
 
     The prefix keeps them apart from the user's own hyperparameters, which often share the names
@@ -104,22 +122,22 @@ def log_model_params(run_id: str, model_class: str, params: Mapping[str, str]) -
     wanted = {"model.class": model_class, **{f"model.{k}": v for k, v in params.items()}}
     known = _logged_params.setdefault(run_id, set())
     missing = {k: v for k, v in wanted.items() if k not in known and _is_param_name(k)}
-    with mlflow_errors(f"logging the params of run {run_id}"):
+    with mlflow_errors(f"logging the params of run {run_id}", client.tracking_uri):
         try:
-            _log_params(run_id, missing)
+            _log_params(client, run_id, missing)
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
             # The script, or another process of the run, has logged one of them in the meantime.
-            there = MlflowClient().get_run(run_id).data.params
-            _log_params(run_id, {k: v for k, v in missing.items() if k not in there})
+            there = client.get_run(run_id).data.params
+            _log_params(client, run_id, {k: v for k, v in missing.items() if k not in there})
     known.update(wanted)
 
 
-def _log_params(run_id: str, params: Mapping[str, str]) -> None:
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
     entities = [Param(name, value[:MAX_PARAM_LENGTH]) for name, value in params.items()]
     for start in range(0, len(entities), _PARAMS_PER_BATCH):
-        MlflowClient().log_batch(
+        client.log_batch(
             run_id, params=entities[start : start + _PARAMS_PER_BATCH], synchronous=True
         )
 

@@ -13,17 +13,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracker import catalog, settings
 from tracker.architecture import source
 from tracker.errors import CatalogError, RecordError, StorageError, TrackerError, TrackerWarning
 from tracker.format import MANIFEST, Content, SourceEntry, Written, write_checkpoint
 from tracker.record import artifacts, flavor_file, logged_models, runs, tags
-from tracker.record.boundary import tracking_uri
+from tracker.record.boundary import connect, tracking_uri
 from tracker.saving.environment import environment
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot
 from tracker.types import CheckpointRecord
+
+if TYPE_CHECKING:
+    from tracker.record.boundary import Client
 
 
 def save(snapshot: Snapshot, request: Request, run_id: str | None) -> CheckpointRecord:
@@ -40,10 +44,12 @@ def save(snapshot: Snapshot, request: Request, run_id: str | None) -> Checkpoint
         StorageError: The files could not be written.
         CatalogError: The catalog could not be used.
     """
-    run = runs.run_for_logging(run_id)
-    engine = catalog.open_for_logging(tracking_uri())
+    client = connect(tracking_uri())
+    run = runs.run_for_logging(client, run_id)
+    engine = catalog.open_for_logging(client.tracking_uri)
     architecture = snapshot.description.architecture
     created = logged_models.create(
+        client,
         run,
         name=request.name,
         step=request.mlflow_step,
@@ -57,11 +63,12 @@ def save(snapshot: Snapshot, request: Request, run_id: str | None) -> Checkpoint
             tags=request.tags,
         ),
     )
-    with _failed_unless_done(created.id):
+    with _failed_unless_done(client, created.id):
         content = _content(snapshot, request, run, created)
-        written = _write(content, created)
-        runs.log_model_params(run.id, architecture.model_class, architecture.params)
+        written = _write(client, content, created)
+        runs.log_model_params(client, run.id, architecture.model_class, architecture.params)
         runs.log_metrics(
+            client,
             run.id,
             request.metrics,
             step=request.mlflow_step,
@@ -69,6 +76,7 @@ def save(snapshot: Snapshot, request: Request, run_id: str | None) -> Checkpoint
             timestamp=created.created_at,
         )
         logged_models.finish(
+            client,
             created.id,
             tags.finish_tags(
                 size=written.size,
@@ -77,17 +85,17 @@ def save(snapshot: Snapshot, request: Request, run_id: str | None) -> Checkpoint
             ),
         )
     record = _record(snapshot, request, run, created, written)
-    _enter(engine, record)
+    _enter(client, engine, record)
     _warn_if_not_rebuildable(snapshot)
     return record
 
 
 @contextmanager
-def _failed_unless_done(model_id: str) -> Iterator[None]:
+def _failed_unless_done(client: Client, model_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        logged_models.fail(model_id)
+        logged_models.fail(client, model_id)
         raise
 
 
@@ -121,7 +129,7 @@ def _content(
     )
 
 
-def _write(content: Content, created: logged_models.Created) -> Written:
+def _write(client: Client, content: Content, created: logged_models.Created) -> Written:
     """Write the files: in place in a local store, else to a folder that is uploaded."""
     directory = artifacts.local_directory(created.artifact_uri)
     if directory is not None:
@@ -131,7 +139,7 @@ def _write(content: Content, created: logged_models.Created) -> Written:
     _make(staging)
     written = write_checkpoint(staging, content)
     try:
-        artifacts.upload(created.id, staging, last=MANIFEST)
+        artifacts.upload(client, created.id, staging, last=MANIFEST)
     except TrackerError as error:
         error.add_note(f"The checkpoint's files were kept in {staging}.")
         raise
@@ -175,7 +183,7 @@ def _record(
     )
 
 
-def _enter(engine: catalog.Engine, record: CheckpointRecord) -> None:
+def _enter(client: Client, engine: catalog.Engine, record: CheckpointRecord) -> None:
     """Enter the checkpoint into the catalog; what it replaces leaves it in the same transaction."""
     try:
         replaced = catalog.put(engine, record)
@@ -186,14 +194,14 @@ def _enter(engine: catalog.Engine, record: CheckpointRecord) -> None:
         )
         raise
     for old in replaced:
-        warnings.warn(_replace(record, old), TrackerWarning, stacklevel=4)
+        warnings.warn(_replace(client, record, old), TrackerWarning, stacklevel=4)
 
 
-def _replace(record: CheckpointRecord, old: CheckpointRecord) -> str:
+def _replace(client: Client, record: CheckpointRecord, old: CheckpointRecord) -> str:
     """Delete in MLflow what left the catalog; return what to tell about it."""
     what = f"{record.name} of run {record.run_id}"
     try:
-        logged_models.delete(old.id)
+        logged_models.delete(client, old.id)
     except RecordError as error:
         return f"{what}: {record.id} replaces {old.id}, which stays in MLflow: {error}"
     if old.id == record.id:
