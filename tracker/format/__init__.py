@@ -5,11 +5,13 @@ readers in other languages. A checkpoint exists once its manifest does: `write_c
 that last, `open_checkpoint` starts from it and hands out nothing whose digest differs.
 """
 
+from tracker.format.amend import amend_manifest
+from tracker.format.commit import Written
 from tracker.format.export import export_state_dict
 from tracker.format.layout import MANIFEST
 from tracker.format.manifest import FORMAT_NAME, FORMAT_VERSION, Manifest, SourceEntry
 from tracker.format.read import StoredCheckpoint, open_checkpoint
-from tracker.format.write import Content, Written, write_checkpoint
+from tracker.format.write import Content, write_checkpoint
 
 __all__ = [
     "FORMAT_NAME",
@@ -20,6 +22,7 @@ __all__ = [
     "SourceEntry",
     "StoredCheckpoint",
     "Written",
+    "amend_manifest",
     "export_state_dict",
     "open_checkpoint",
     "write_checkpoint",

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
-from tracker.errors import FormatError, InvalidArgumentError, StorageError, UnstorableError
-from tracker.format.digests import digest
-from tracker.format.files import make_directory, replacing, sync_directory
-from tracker.format.layout import MANIFEST, check_file_name, tensor_file
-from tracker.format.manifest import Manifest, SourceEntry, from_bytes, to_bytes
-from tracker.format.tensors import plan_tensors, write_all, write_tensors
+from tracker.errors import StorageError
+from tracker.format.commit import (
+    Written,
+    check_new_file,
+    commit,
+    make_directories,
+    undone_on_failure,
+    write_file,
+)
+from tracker.format.files import replacing
+from tracker.format.layout import MANIFEST, tensor_file
+from tracker.format.manifest import Manifest, SourceEntry
+from tracker.format.tensors import plan_tensors, write_tensors
 from tracker.types import Architecture, FileEntry, Json, TensorEntry
 
 METADATA = {"format": "pt"}
@@ -49,21 +55,6 @@ class Content:
     extra_files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A checkpoint that is on the disk.
-
-    Attributes:
-        manifest: What its ``checkpoint.json`` says.
-        manifest_digest: BLAKE3 (hex) of that file.
-        size: Bytes of all its files, the manifest included.
-    """
-
-    manifest: Manifest
-    manifest_digest: str
-    size: int
-
-
 def write_checkpoint(directory: Path, content: Content) -> Written:
     """Write a checkpoint into ``directory``, which is created if it is not there.
 
@@ -92,8 +83,8 @@ def write_checkpoint(directory: Path, content: Content) -> Written:
             f"{directory}: already holds a checkpoint, which is never changed; "
             "write into another directory."
         )
-    with _undone_on_failure() as made:
-        _make_directories(directory, plain_files, made)
+    with undone_on_failure() as made:
+        make_directories(directory, plain_files, made)
         files: dict[str, FileEntry] = {}
         tensors: dict[str, dict[str, TensorEntry]] = {}
         for group, names in stored.items():
@@ -101,8 +92,8 @@ def write_checkpoint(directory: Path, content: Content) -> Written:
             files[file], digests = _write_group(directory / file, named, names, made)
             tensors[group] = _entries(named, names, digests, file)
         for name, data in plain_files.items():
-            files[name] = _write_file(directory / name, data, made)
-        return _commit(directory, _manifest(content, tensors, files), made)
+            files[name] = write_file(directory / name, data, made)
+        return commit(directory, _manifest(content, tensors, files), made)
 
 
 def _manifest(
@@ -134,12 +125,7 @@ def _plain_files(content: Content) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     named = [(entry.file, data) for entry, data in content.source]
     for name, data in (*named, *content.extra_files.items()):
-        try:
-            check_file_name(name, "content")
-        except FormatError as error:
-            raise InvalidArgumentError(str(error)) from error
-        if name in taken:
-            raise InvalidArgumentError(f"Two files of the checkpoint are named {name!r}.")
+        check_new_file(name, taken)
         taken.add(name)
         files[name] = data
     return files
@@ -154,25 +140,6 @@ def _stored_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
 def _check_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
     """Refuse before anything is written."""
     plan_tensors({name: tensors[name] for name in set(names.values())}, METADATA)
-
-
-@contextlib.contextmanager
-def _undone_on_failure() -> Iterator[list[Path]]:
-    """Collect the paths that are made; if the block fails, remove them, the last first."""
-    made: list[Path] = []
-    try:
-        yield made
-    except BaseException:
-        for path in reversed(made):
-            # What can't be removed, or holds files of others, stays; the cause is what to report.
-            with contextlib.suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
-        raise
-
-
-def _make_directories(directory: Path, names: Mapping[str, bytes], made: list[Path]) -> None:
-    for path in sorted({directory, *((directory / name).parent for name in names)}):
-        made.extend(make_directory(path))
 
 
 def _write_group(
@@ -202,25 +169,3 @@ def _entries(
         )
         for name, tensor in tensors.items()
     }
-
-
-def _write_file(path: Path, data: bytes, made: list[Path]) -> FileEntry:
-    with replacing(path, len(data)) as file:
-        write_all(file, memoryview(data))
-    made.append(path)
-    return FileEntry(len(data), digest(data))
-
-
-def _commit(directory: Path, manifest: Manifest, made: list[Path]) -> Written:
-    data = to_bytes(manifest)
-    try:
-        # What can't be read again must not become a checkpoint.
-        from_bytes(data, MANIFEST)
-    except FormatError as error:
-        raise UnstorableError("", f"The manifest would not be readable: {error}") from error
-    for path in {path.parent for path in made}:
-        sync_directory(path)
-    entry = _write_file(directory / MANIFEST, data, made)
-    sync_directory(directory)
-    size = entry.size + sum(file.size for file in manifest.files.values())
-    return Written(manifest, entry.digest, size)
