@@ -18,7 +18,7 @@ from tracker.types import Architecture, FileEntry, Json, Problem, Rebuild, Tenso
 from tracker.values.leaves import FLOAT
 
 FORMAT_NAME = "tracker-checkpoint"
-FORMAT_VERSION = (1, 0)
+FORMAT_VERSION = (1, 1)
 """Major and minor. A reader takes every minor of its major: new keys are additions it ignores."""
 
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
@@ -63,6 +63,8 @@ class Manifest:
         files: Every file but the manifest, by name.
         source: The archived source.
         environment: Versions and the like, for people.
+        example: An input and the model's output for it, as typed JSON whose tensors are names of
+            the group ``example``; None if it was not stored.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Manifest:
     files: Mapping[str, FileEntry]
     source: tuple[SourceEntry, ...]
     environment: Mapping[str, Json]
+    example: Json = None
 
 
 def to_bytes(manifest: Manifest) -> bytes:
@@ -87,6 +90,7 @@ def to_bytes(manifest: Manifest) -> bytes:
     Raises:
         UnstorableError: A part of it is not plain JSON.
     """
+    optional: dict[str, Json] = {} if manifest.example is None else {"example": manifest.example}
     return dumps(
         {
             "format": FORMAT_NAME,
@@ -111,6 +115,7 @@ def to_bytes(manifest: Manifest) -> bytes:
             },
             "source": [_write_source(entry) for entry in manifest.source],
             "environment": dict(manifest.environment),
+            **optional,
         }
     )
 
@@ -188,6 +193,7 @@ def from_bytes(data: bytes, where: str) -> Manifest:
         files={name: _read_file(name, field) for name, field in root.at("files").members()},
         source=tuple(_read_source(field) for field in root.at("source").items()),
         environment={key: field.value for key, field in root.at("environment").members()},
+        example=root.get("example").value,
     )
     _check_references(manifest, where)
     return manifest

@@ -51,6 +51,7 @@ class Content:
     state_values: Json = field(default_factory=dict)
     training: Json = None
     environment: Mapping[str, Json] = field(default_factory=dict)
+    example: Json = None
     source: Sequence[tuple[SourceEntry, bytes]] = ()
     extra_files: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -116,6 +117,7 @@ def _manifest(
         files=files,
         source=tuple(entry for entry, _ in content.source),
         environment=content.environment,
+        example=content.example,
     )
 
 
