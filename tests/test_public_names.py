@@ -26,6 +26,7 @@ DOCUMENTED = [
     "get_checkpoint",
     "load_model",
     "log_checkpoint",
+    "reconstruct_with",
     "resume",
     "search_checkpoints",
 ]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         get_checkpoint,
         load_model,
         log_checkpoint,
+        reconstruct_with,
         resume,
         search_checkpoints,
     )
@@ -42,6 +43,7 @@ _HOMES = {
     "get_checkpoint": "tracker.api",
     "load_model": "tracker.api",
     "log_checkpoint": "tracker.api",
+    "reconstruct_with": "tracker.api",
     "resume": "tracker.api",
     "search_checkpoints": "tracker.api",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "get_checkpoint",
     "load_model",
     "log_checkpoint",
+    "reconstruct_with",
     "resume",
     "search_checkpoints",
 ]

@@ -10,6 +10,7 @@ The tree::
     ├── UnstorableError (TypeError)         a tensor or value has no place in the format
     ├── ArchitectureError                   the model can't be rebuilt from its description
     │   ├── ClassNotFoundError              its class is not importable here
+    │   ├── ConstructorError                its constructor raised
     │   └── NeedsModelInstanceError         no description was proven when it was logged
     ├── UntrustedCheckpointError            the checkpoint asks for something loading must not do
     ├── MismatchError                       weights or state do not fit what they are loaded into
@@ -28,6 +29,8 @@ stop at the room that talks to them and travel on as ``__cause__``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class TrackerError(Exception):
@@ -72,6 +75,18 @@ class ArchitectureError(TrackerError):
 
 class ClassNotFoundError(ArchitectureError):
     """A class of the model is not importable in this process."""
+
+
+class ConstructorError(ArchitectureError):
+    """The model's constructor raised, called with the arguments that it was logged with.
+
+    Attributes:
+        refused: What it tried beside constructing and was refused: connections, files, programs.
+    """
+
+    def __init__(self, message: str, refused: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.refused = tuple(refused)
 
 
 class NeedsModelInstanceError(ArchitectureError):

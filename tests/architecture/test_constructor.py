@@ -12,8 +12,9 @@ from torch import nn
 
 from tests import models
 from tests.architecture.roundtrip import call_of, call_problems, constructed
-from tracker.architecture.constructor import construct, contained
+from tracker.architecture.constructor import construct
 from tracker.architecture.imports import Imports
+from tracker.architecture.quiet import quietly
 from tracker.architecture.rebuild import TensorPool
 from tracker.errors import ArchitectureError, FormatError
 
@@ -141,7 +142,7 @@ def test_malformed_descriptions_are_format_errors(call: Any) -> None:
 def test_constructors_are_kept_quiet_and_from_the_random_generators(capsys: Any) -> None:
     torch.manual_seed(1)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    with contained():
+    with quietly():
         print("hello")
         torch.rand(1), random.random(), np.random.rand()
         random.seed(5)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from tests.models import ExtraState, Net
 from tests.training import same, state_of
+from tracker.architecture.constructor import proven_device
 from tracker.architecture.imports import Imports
-from tracker.architecture.instantiate import constructor_device, instantiate
+from tracker.architecture.instantiate import instantiate
 from tracker.architecture.proof import Description, describe
 from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
 from tracker.types import Architecture, Problem
@@ -106,4 +107,4 @@ def test_extra_state_under_a_strange_key_is_malformed() -> None:
 @pytest.mark.parametrize("constructor", [None, [], {}, {"device": "cuda"}, {"device": 5}])
 def test_a_constructor_was_proven_on_a_known_device_or_is_malformed(constructor: Any) -> None:
     with pytest.raises(FormatError, match=r"constructor\.device"):
-        constructor_device(constructor)
+        proven_device(constructor)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,10 @@ from tests.training import same, state_of
 from tracker.architecture import proof
 from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
+from tracker.architecture.observe import observe_factory
 from tracker.architecture.proof import Description, describe
-from tracker.errors import ArchitectureError, UnstorableError
+from tracker.architecture.trust import Trust, parse_trust
+from tracker.errors import UnstorableError, UntrustedCheckpointError
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +31,14 @@ def _nothing_proven_yet() -> Iterator[None]:
     proof._verdicts.clear()
 
 
-def rebuilt(description: Description) -> nn.Module:
+def rebuilt(
+    description: Description, imports: Imports | None = None, trust: Trust | None = None
+) -> nn.Module:
     tensors = {"model": description.state, "architecture": description.extra}
     return instantiate(
         description.architecture,
         description.state_values,
-        Imports(),
+        imports or Imports(trust=trust or Trust()),
         lambda group, name: tensors[group][name].detach().clone(),
     )
 
@@ -148,6 +154,49 @@ class Learning(nn.Module):
         self.seen = 0
 
 
+class Closing(nn.Module):
+    """Keeps a closure over itself, as modules with hooks of their own do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(2, 2)
+        self.run = lambda x: self.inner(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x)
+
+
+class Downloading(nn.Module):
+    """Asks the network for something that it needs only the first time."""
+
+    reachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        if type(self).reachable:
+            socket.getaddrinfo("weights.invalid", 443)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+class Writing(nn.Module):
+    """Writes a file, and holds what no description can."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        Path(path).write_text("made")
+        self.layer = nn.Linear(2, 2)
+        self.act = lambda x: x.relu()
+
+
+def make_with_lambda(width: int, slope: float = 0.1) -> nn.Module:
+    model = nn.Sequential(nn.Linear(width, 2))
+    model.act = lambda x: torch.where(x > 0, x, x * slope)
+    return model
+
+
 def make_net(width: int) -> nn.Module:
     model = nn.Sequential(nn.Linear(width, width), nn.ReLU())
     model.append(nn.Linear(width, 2))
@@ -187,13 +236,68 @@ def test_an_attribute_that_training_changed_is_rebuilt_from_the_structure() -> N
 
 def test_without_a_proof_nothing_is_claimed_and_every_obstacle_is_named() -> None:
     model = WithLambda()
-    model.layer = nn.Linear(2, 3)
+    model.after = lambda x: x.tanh()
     architecture = describe(model).architecture
     assert architecture.rebuild == "none"
     assert architecture.constructor is None
     messages = " ".join(problem.message for problem in architecture.problems)
-    assert "act" in messages
-    assert "out_features" in messages or "rebuilding gave another model" in messages
+    assert "after: is a function that can't be found by name: it is a lambda" in messages
+    assert "rebuilding gave another model: it differs in attributes" in messages
+
+
+def test_a_lambda_of_the_constructor_survives_a_replaced_head() -> None:
+    model = WithLambda()
+    model.layer = nn.Linear(2, 3)
+    assert_rebuilds(model, "structure", torch.randn(3, 2))
+
+
+def test_a_block_with_a_lambda_is_constructed_inside_of_a_tree_that_is_built() -> None:
+    model = nn.Sequential(WithLambda(hidden=3), nn.Linear(2, 2))
+    model.append(nn.Tanh())
+    again = assert_rebuilds(model, "structure", torch.randn(3, 3))
+    assert again[0].act(torch.tensor(-1.0)) == 0
+
+
+def test_a_closure_over_the_module_itself_refers_to_the_rebuilt_one() -> None:
+    model = nn.Sequential(Closing(), nn.Linear(2, 2))
+    model.append(nn.Tanh())
+    again = assert_rebuilds(model, "structure", torch.randn(3, 2))
+    again[0].inner.weight.data.zero_()
+    assert torch.equal(again[0](torch.ones(1, 2)), again[0].inner.bias.detach()[None])
+
+
+def test_a_constructor_that_wants_the_network_gives_way_to_the_structure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Downloading()
+    monkeypatch.setattr(Downloading, "reachable", True)
+    description = describe(model)
+    assert description.architecture.rebuild == "structure"
+    assert any("look up the host" in p.message for p in description.architecture.problems)
+    assert_rebuilds(model, "structure", torch.randn(1, 2))
+
+
+def test_a_constructor_that_can_not_be_quiet_runs_if_its_package_is_named(tmp_path: Any) -> None:
+    model = Writing(str(tmp_path / "log"))
+    description = describe(model)
+    assert description.architecture.rebuild == "constructor"
+    with pytest.raises(UntrustedCheckpointError, match="trust='tests'"):
+        rebuilt(description)
+    again = rebuilt(description, trust=parse_trust("tests"))
+    assert same(state_of(again), state_of(model))
+
+
+def test_a_model_of_a_factory_comes_back_by_calling_it() -> None:
+    model = observe_factory(make_with_lambda, (3,), {"slope": 0.5})
+    description = describe(model)
+    assert description.architecture.rebuild == "constructor"
+    assert description.architecture.model_text == "make_with_lambda(width=3, slope=0.5)"
+    assert "tests.architecture.test_proof" in description.modules
+    with pytest.raises(UntrustedCheckpointError, match="runs only if you say so"):
+        rebuilt(description)
+    again = rebuilt(description, trust=parse_trust("tests"))
+    x = -torch.ones(1, 3)
+    assert torch.equal(again.act(again[0](x)), model.act(model[0](x)))
 
 
 def test_the_proof_leaves_the_model_as_it_is() -> None:
@@ -269,14 +373,17 @@ def test_a_constructor_that_raises_is_not_the_way(
 
 
 @pytest.mark.parametrize("cls", [OnlyOnce, Exiting])
-def test_a_constructor_that_raises_only_later_is_an_architecture_error(
+def test_a_constructor_that_raises_only_later_gives_way_to_the_tree_as_it_stood(
     cls: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    description = describe(cls())
+    model = cls()
+    description = describe(model)
     assert description.architecture.rebuild == "constructor"
     monkeypatch.setattr(cls, "allowed", False)
-    with pytest.raises(ArchitectureError, match=f"Constructing {cls.__name__}"):
-        rebuilt(description)
+    imports = Imports()
+    again = rebuilt(description, imports)
+    assert same(state_of(again), state_of(model))
+    assert f"Constructing {cls.__name__}" in imports.tried[0]
 
 
 def test_a_model_made_by_chance_is_rebuilt_as_it_came_out() -> None:

@@ -15,12 +15,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize
 
 from tests import models
 from tests.architecture.roundtrip import problems, rebuilt, stored
 from tracker.architecture.compare import comparable
 from tracker.architecture.structure import describe_tree
+from tracker.architecture.trust import Trust
 from tracker.errors import UnstorableError
 from tracker.types import Json
 
@@ -213,13 +213,6 @@ def test_old_weight_norm_is_rebuilt_with_its_hook() -> None:
         assert torch.equal(model(x), original(x))
 
 
-@pytest.mark.parametrize("wrap", [parametrizations.weight_norm, parametrizations.spectral_norm])
-def test_parametrized_layers_are_named_not_rebuilt_wrongly(wrap: Any) -> None:
-    model = nn.Sequential(wrap(nn.Linear(3, 2)))
-    assert parametrize.is_parametrized(model[0])
-    assert "can't be found by name" in problems(model)["0"]
-
-
 def test_lambdas_closures_and_local_classes_are_named() -> None:
     class Local(nn.Module):
         pass
@@ -409,3 +402,14 @@ def test_a_chain_of_objects_without_end_is_named_not_followed() -> None:
     for _ in range(1000):
         chain = types.SimpleNamespace(next=chain, own=models.Doubler(chain))  # type: ignore[arg-type]
     assert "deep" in " ".join(problems(with_attribute(chain)).values())
+
+
+def before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    state.pop(prefix + "old", None)
+
+
+def test_hooks_that_rename_keys_while_loading_come_back() -> None:
+    model = nn.Linear(1, 1)
+    model.register_load_state_dict_pre_hook(before_loading)
+    back = rebuilt(model, trust=Trust(packages=frozenset({"tests"})))
+    back.load_state_dict({**model.state_dict(), "old": torch.ones(1)})

@@ -23,7 +23,8 @@ def test_trust_is_source_or_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRACKER_TRUSTED_PACKAGES", raising=False)
     assert parse_trust(None) == Trust()
     assert parse_trust("source") == Trust(source=True)
-    assert parse_trust(["source", "timm.layers"]) == Trust(frozenset({"timm"}), source=True)
+    timm = frozenset({"timm"})
+    assert parse_trust(["source", "timm.layers"]) == Trust(timm, source=True, named=timm)
 
 
 @pytest.mark.parametrize("trust", ["", "a b", ["ok", 3], "../x"])

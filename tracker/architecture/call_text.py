@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import nn
 
+from tracker.architecture.generated import named_class
 from tracker.architecture.inspection import Kept
 from tracker.architecture.keeping import Held, KeptPartial, Lost
 from tracker.architecture.observe import Call, observed_call
@@ -31,9 +33,9 @@ def call_text(model: object) -> Text:
     ``params.depth = '7'`` finds models that were built with the default too.
     """
     call = observed_call(model)
-    name = type(model).__qualname__
     if call is None:
-        return Text(name)
+        return Text(named_class(model).__qualname__ if isinstance(model, nn.Module) else "")
+    name = call.cls.__qualname__
     bound = _bind(call)
     if bound is None:
         named = {f"arg{i}": value for i, value in enumerate(call.args)} | call.kwargs

@@ -10,7 +10,8 @@ from tracker.types import Json
 def comparable(structure: Json) -> Json:
     """Return a description without what training changes and loading restores by itself.
 
-    Left out: training flags, and of tensors their dtype, requires_grad and memory format.
+    Left out: training flags, the calls that make what can't be stored, and of tensors their dtype,
+    requires_grad, strides and whose memory they share.
     """
     if isinstance(structure, list):
         return [comparable(item) for item in structure]
@@ -21,7 +22,7 @@ def comparable(structure: Json) -> Json:
     return {
         key: comparable(value)
         for key, value in structure.items()
-        if not (key == "training" and structure.keys() >= _MODULE_KEYS)
+        if not (key in ("training", "call") and structure.keys() >= _MODULE_KEYS)
     }
 
 
@@ -61,7 +62,7 @@ def first_difference(one: Json, other: Json) -> str:
         for key in {**a, **b}:
             if a.get(key) != b.get(key):
                 where = paths.get(index) or "the model itself"
-                return f"{key} of {where} ({a['class']}){_inside(a.get(key), b.get(key))}"
+                return f"{key} of {where} ({_shown(a['class'])}){_inside(a.get(key), b.get(key))}"
     if len(ones) != len(others):
         return f"the number of modules ({len(ones)}, rebuilt {len(others)})"
     return "the objects that attributes refer to"
@@ -78,6 +79,12 @@ def _paths(modules: list[dict[str, Any]]) -> dict[int, str]:
                 paths[child] = f"{paths[index]}.{name}" if paths[index] else name
                 pending.append(child)
     return paths
+
+
+def _shown(name: Json) -> str:
+    if isinstance(name, dict):
+        return f"a class of {next(iter(name), '')[1:]}"
+    return str(name)
 
 
 def _inside(one: Json, other: Json) -> str:

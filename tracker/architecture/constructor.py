@@ -7,27 +7,25 @@ is one entry, so it is one module again.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tracker.architecture.imports import Imports
 from tracker.architecture.observe import observed_call
-from tracker.architecture.reader import Reader
-from tracker.architecture.rebuild import malformed
+from tracker.architecture.quiet import quietly
+from tracker.architecture.reader import Reader, malformed
 from tracker.architecture.references import NotReferableError, reference
 from tracker.architecture.structure import Tree
 from tracker.architecture.writer import Writer
-from tracker.errors import ArchitectureError, FormatError, TrackerError
+from tracker.errors import ConstructorError, FormatError, TrackerError
 from tracker.types import Json, Problem
 
 Device: TypeAlias = Literal["meta", "cpu"]
+
+NOISY = "its constructor needs the network, files or programs, so it runs only if you say so"
 
 
 def describe_call(model: nn.Module, tree: Tree) -> tuple[Json, list[Problem]]:
@@ -85,12 +83,12 @@ class _CallDescriber:
                 Problem(
                     shown,
                     f"{shown}: its class {call.cls.__qualname__} can't be found by name: {error}. "
-                    "Define the class at the top level of a module.",
+                    "Define it at the top level of a module.",
                 )
             )
             return index
         self._calls[index] = {
-            "class": name,
+            "class" if isinstance(call.cls, type) else "factory": name,
             "args": [self._writer.write(v, f"argument {i}") for i, v in enumerate(call.args)],
             # Pairs, not an object: the manifest sorts keys, and the order of **kwargs can matter.
             "kwargs": [[k, self._writer.write(v, f"argument {k}")] for k, v in call.kwargs.items()],
@@ -107,17 +105,28 @@ def construct(
     """Construct the model again.
 
     Args:
-        description: What `describe_call` returned.
+        description: What `describe_call` returned. With ``"aloud": true`` the constructor may reach
+            the network, write files and start programs.
         imports: Where classes are found, and what is trusted.
         tensor: Returns the tensor of a slot, for tensors among the arguments.
         device: ``meta`` builds without memory or initialisation; ``cpu`` as the user did.
 
     Raises:
-        ArchitectureError: The constructor raised.
+        ConstructorError: The constructor raised, or tried what it may not.
         UntrustedCheckpointError: An argument refers to something that is refused.
     """
     with malformed("constructor"):
         return _Construction(description, imports, tensor, device).module(0, "constructor")
+
+
+def proven_device(description: Json) -> Device:
+    """Return where the constructor was proven to run."""
+    device = description.get("device") if isinstance(description, dict) else None
+    if device == "meta":
+        return "meta"
+    if device == "cpu":
+        return "cpu"
+    raise FormatError(f"constructor.device: expected 'meta' or 'cpu', found {device!r}.")
 
 
 class _Construction:
@@ -137,6 +146,7 @@ class _Construction:
         self._imports = imports
         self._tensor = tensor
         self._device = device
+        self._aloud = description.get("aloud") is True
         self._made: dict[int, nn.Module | None] = {}
 
     def module(self, index: Json, path: str) -> nn.Module:
@@ -149,39 +159,37 @@ class _Construction:
             return made
         self._made[index] = None
         call = self._calls[index]
-        cls = self._imports.module_class(call["class"], f"{path}.class")
-        reader = Reader(self._objects, self._imports.extended([cls]), self.module, self._tensor)
+        make = self._maker(call, path)
+        reader = Reader(self._objects, self._imports.extended([make]), self.module, self._tensor)
         args = [reader.read(value, f"{path}.args.{i}") for i, value in enumerate(call["args"])]
         kwargs = {k: reader.read(v, f"{path}.kwargs.{k}") for k, v in call["kwargs"]}
-        made = self._made[index] = self._call(cls, args, kwargs)
+        made = self._made[index] = self._call(make, args, kwargs)
         return made
 
-    def _call(self, cls: type[nn.Module], args: list[Any], kwargs: dict[str, Any]) -> nn.Module:
+    def _maker(self, call: Any, path: str) -> Callable[..., Any]:
+        """Return what is called: the class, or the factory that stands for it."""
+        if "factory" in call:
+            return self._imports.factory(call["factory"], f"{path}.factory")
+        cls = self._imports.module_class(call["class"], f"{path}.class")
+        if self._aloud:
+            self._imports.check_named(call["class"], f"{path}.class", NOISY)
+        return cls
+
+    def _call(self, make: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> nn.Module:
+        made: Any = None
+        refused: list[str] = []
         try:
-            with contained(), torch.device(self._device):
-                return cls(*args, **kwargs)
+            with quietly(refuse=not self._aloud) as refused, torch.device(self._device):
+                made = make(*args, **kwargs)
         except TrackerError:
             raise
         except (Exception, SystemExit) as error:
             # SystemExit: a constructor that parses the command line of another program.
-            raise ArchitectureError(
-                f"Constructing {cls.__qualname__} with the arguments it was logged with failed: "
-                f"{type(error).__name__}: {error}"
+            raise ConstructorError(
+                f"Constructing {make.__qualname__} with the arguments it was logged with failed: "
+                f"{type(error).__name__}: {error}",
+                refused,
             ) from error
-
-
-@contextlib.contextmanager
-def contained() -> Iterator[None]:
-    """Keep a constructor from printing and from moving the random generators."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    silence = io.StringIO()
-    try:
-        with (
-            torch.random.fork_rng(),
-            contextlib.redirect_stdout(silence),
-            contextlib.redirect_stderr(silence),
-        ):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+        if not isinstance(made, nn.Module):
+            raise ConstructorError(f"{make.__qualname__} made a {type(made).__qualname__}.")
+        return made

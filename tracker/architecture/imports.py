@@ -12,10 +12,10 @@ import importlib
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -44,6 +44,8 @@ class Imports:
         found: How each module was found, filled while loading: for `explain`.
         changed: Modules whose definitions are not those that were archived, and the files that
             these came from, filled while loading.
+        tried: What was tried before the way that led to the model, and why it failed; filled while
+            loading.
         resolved: What each reference led to: a model names its few classes hundreds of times.
     """
 
@@ -54,6 +56,7 @@ class Imports:
     wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
     found: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
     resolved: dict[str, Any] = field(default_factory=dict)
 
     def module_class(self, name: Json, path: str) -> type[nn.Module]:
@@ -72,7 +75,34 @@ class Imports:
             check_module_name(own_reference(found, name), path, self.trust)
         return found
 
-    def extended(self, classes: Iterable[type]) -> Imports:
+    def factory(self, name: Json, path: str) -> Callable[..., Any]:
+        """Return the function that makes a model (see ``tracker.reconstruct_with``).
+
+        It runs whatever it holds, so it must be of a package that the caller has named.
+
+        Raises:
+            UntrustedCheckpointError: It is of another package, or no function.
+            ClassNotFoundError: It is not there; says where it was looked for.
+        """
+        if not isinstance(name, str):
+            raise FormatError(f"{path}: {name!r} is not a reference 'module:qualname'.")
+        why = "it is a function that makes the model, and runs only if you say so"
+        self.check_named(name, path, why)
+        found = self.find(name, path)
+        if not isinstance(found, FunctionType):
+            refuse(path, name, "it is not a function")
+        if self.found[name] != GIVEN:
+            self.check_named(own_reference(found, name), path, why)
+        return found
+
+    def check_named(self, reference: str, path: str, why: str) -> None:
+        """Refuse what is not of a package, or archived source, that the caller named as trusted."""
+        module = reference.partition(":")[0]
+        is_source = self.trust.source and module in self.source
+        if not is_source and module.split(".")[0] not in self.trust.named:
+            refuse(path, reference, why)
+
+    def extended(self, classes: Iterable[Any]) -> Imports:
         """Return the same with the packages of the model's own classes trusted."""
         modules = [references.public_module_name(cls.__module__) for cls in classes]
         return replace(self, trust=self.trust.extended(modules))

@@ -5,12 +5,18 @@ from __future__ import annotations
 from torch import nn
 
 from tracker.architecture.compare import comparable, first_difference, skeleton
-from tracker.architecture.constructor import Device, construct
+from tracker.architecture.constructor import construct, proven_device
+from tracker.architecture.description import OPAQUE_TAGS, holds, modules_of, objects_of
 from tracker.architecture.imports import Imports
-from tracker.architecture.rebuild import build, fill, modules_of, read_state_values
+from tracker.architecture.rebuild import build, fill, read_state_values
 from tracker.architecture.slots import Fetch, TensorPool
 from tracker.architecture.structure import Tree, describe_tree
-from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
+from tracker.errors import (
+    ArchitectureError,
+    ConstructorError,
+    FormatError,
+    NeedsModelInstanceError,
+)
 from tracker.types import Architecture, Json
 
 
@@ -33,7 +39,7 @@ def instantiate(
     """
     pool = TensorPool(fetch)
     if architecture.rebuild == "constructor":
-        model = _from_constructor(architecture, imports, pool)
+        model = _constructed(architecture, imports, pool)
     elif architecture.rebuild == "structure":
         model = build(architecture.structure, imports, pool)
     else:
@@ -43,8 +49,24 @@ def instantiate(
     return model
 
 
+def _constructed(architecture: Architecture, imports: Imports, pool: TensorPool) -> nn.Module:
+    """Construct the model, or build it as it stood where its constructor no longer runs.
+
+    A constructor may need what is not here: a file, a device, the network. With the code that it
+    was logged with, the tree as it stood is the same model.
+    """
+    try:
+        return _from_constructor(architecture, imports, pool)
+    except ConstructorError as error:
+        stands = not holds(architecture.structure, objects_of(architecture.structure), OPAQUE_TAGS)
+        if imports.changed or not stands:
+            raise
+        imports.tried.append(f"constructor: {error}")
+    return build(architecture.structure, imports, pool)
+
+
 def _from_constructor(architecture: Architecture, imports: Imports, pool: TensorPool) -> nn.Module:
-    device = constructor_device(architecture.constructor)
+    device = proven_device(architecture.constructor)
     # As in the proof: on the meta device the arguments are without values too.
     arguments = TensorPool() if device == "meta" else pool
     model = construct(architecture.constructor, imports, arguments.get, device)
@@ -78,16 +100,6 @@ def _name_as_stored(tree: Tree, imports: Imports) -> None:
             entry["class"] = given[cls]
         elif cls.__module__ in homes:
             entry["class"] = f"{homes[cls.__module__]}:{cls.__qualname__}"
-
-
-def constructor_device(constructor: Json) -> Device:
-    """Return where the constructor was proven to run."""
-    device = constructor.get("device") if isinstance(constructor, dict) else None
-    if device == "meta":
-        return "meta"
-    if device == "cpu":
-        return "cpu"
-    raise FormatError(f"constructor.device: expected 'meta' or 'cpu', found {device!r}.")
 
 
 def _set_extra_state(

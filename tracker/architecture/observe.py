@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from tracker import settings
 from tracker.architecture.keeping import keep_arguments, learn_torch
+from tracker.errors import InvalidArgumentError
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A constructor call as it was made: its class and kept arguments."""
+    """A call that made a module: the class, or the factory, and the arguments kept of it."""
 
-    cls: type
+    cls: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
@@ -30,7 +33,7 @@ class _Made(weakref.ref[Any]):
 
     __slots__ = ("args", "cls", "key", "kwargs")
     key: int
-    cls: type
+    cls: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
@@ -69,14 +72,55 @@ def install(module: Any) -> None:
 
 
 def _observe(made: Any, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    entry = _Made(made, _forget)
     try:
-        entry.args, entry.kwargs = keep_arguments(args, kwargs)
+        kept = keep_arguments(args, kwargs)
     except Exception:  # noqa: BLE001 - an odd argument must not break the user's constructor
         return
-    entry.cls = cls
+    _enter(made, Call(cls, *kept))
+
+
+def _enter(made: Any, call: Call) -> None:
+    entry = _Made(made, _forget)
+    entry.cls, entry.args, entry.kwargs = call.cls, call.args, call.kwargs
     entry.key = key = id(made)
     _made[key] = entry
+
+
+def observe_factory(
+    factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Call ``factory`` and note that its result is made by this call, not by its constructor.
+
+    Raises:
+        InvalidArgumentError: The factory is no function that another process finds by its name, or
+            what it returned is no module.
+    """
+    from torch import nn
+
+    from tracker.architecture.references import NotReferableError, reference
+
+    advice = "Define a function at the top level of a module that makes the model and returns it."
+    if not isinstance(factory, FunctionType):
+        raise InvalidArgumentError(
+            f"factory is a {type(factory).__name__}; expected a function. {advice}"
+        )
+    try:
+        reference(factory)
+    except NotReferableError as error:
+        raise InvalidArgumentError(
+            f"The factory {factory.__qualname__} can't be found by name: {error}. {advice}"
+        ) from error
+    learn_torch()
+    kept = keep_arguments(args, kwargs)
+    made = factory(*args, **kwargs)
+    if not isinstance(made, nn.Module):
+        raise InvalidArgumentError(
+            f"The factory {factory.__qualname__} returned a {type(made).__name__}, not a "
+            "torch.nn.Module."
+        )
+    _enter(made, Call(factory, *kept))
+    _initialised.add(id(made))
+    return made
 
 
 def _forget(entry: _Made) -> None:

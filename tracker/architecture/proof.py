@@ -8,9 +8,8 @@ shapes, sharing, attributes, hooks. The first that proves equal is recorded as t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from blake3 import blake3
@@ -18,9 +17,13 @@ from torch import Tensor, nn
 
 from tracker.architecture.call_text import call_text
 from tracker.architecture.compare import comparable, first_difference
-from tracker.architecture.constructor import Device, construct, describe_call
+from tracker.architecture.constructor import construct, describe_call, proven_device
+from tracker.architecture.description import hides_tensor, modules_of, objects_of
+from tracker.architecture.donors import add_calls
+from tracker.architecture.generated import named_class
 from tracker.architecture.imports import Imports
-from tracker.architecture.rebuild import TENSOR_TAGS, build, holds
+from tracker.architecture.observe import observed_call
+from tracker.architecture.rebuild import build
 from tracker.architecture.references import public_module_name
 from tracker.architecture.slots import TensorPool
 from tracker.architecture.structure import Tree, describe_tree
@@ -50,15 +53,22 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What a proof came to: it depends on the description only, so it is kept."""
+    """What a proof came to: it depends on the description only, so it is kept.
+
+    Attributes:
+        rebuild: The way to rebuild.
+        how: What the constructor calls, the model's own or those in the tree, have to be told.
+        problems: What stood in the way of the other ways.
+    """
 
     rebuild: Rebuild
-    device: Device
+    how: Mapping[str, Json]
     problems: tuple[Problem, ...]
 
 
-_verdicts: dict[str, _Verdict] = {}
 _MAX_VERDICTS = 256
+_verdicts: dict[str, _Verdict] = {}
+_QUIET: tuple[Mapping[str, Json], ...] = ({"device": "meta"}, {"device": "cpu"})
 
 
 def describe(model: nn.Module) -> Description:
@@ -82,24 +92,33 @@ def describe(model: nn.Module) -> Description:
             _verdicts.clear()
         _verdicts[key] = verdict
     chosen = verdict.rebuild == "constructor"
-    extra = {name: t for name, t in tree.extra.items() if chosen or name in own}
+    with_calls = verdict.rebuild == "structure" and bool(tree.problems)
+    if with_calls:
+        add_calls(tree)
+        structure = _told(_canonical(tree.structure), verdict.how)
     text = call_text(model)
-    kind = type(model)
+    kind = named_class(model)
     architecture = Architecture(
         rebuild=verdict.rebuild,
         model_class=f"{public_module_name(kind.__module__)}:{kind.__qualname__}",
         model_text=text.call,
         params=text.params,
-        constructor={**constructor, "device": verdict.device}
+        constructor={**constructor, **verdict.how}
         if chosen and isinstance(constructor, dict)
         else None,
         structure=structure,
         problems=verdict.problems,
     )
-    modules = frozenset(
-        public_module_name(cls.__module__) for m in tree.modules for cls in type(m).__mro__
-    )
-    return Description(architecture, tree.state, extra, tree.state_values, modules)
+    extra = {n: t for n, t in tree.extra.items() if chosen or with_calls or n in own}
+    return Description(architecture, tree.state, extra, tree.state_values, _modules_of(model, tree))
+
+
+def _modules_of(model: nn.Module, tree: Tree) -> frozenset[str]:
+    """Return the Python modules that the model's code is in."""
+    classes = {cls for module in tree.modules for cls in type(module).__mro__}
+    call = observed_call(model)
+    makers = {*classes, *([] if call is None else [call.cls])}
+    return frozenset(public_module_name(maker.__module__) for maker in makers)
 
 
 def _canonical(data: Json) -> Json:
@@ -111,37 +130,95 @@ def _canonical(data: Json) -> Json:
 def _prove(
     constructor: Json, constructor_problems: list[Problem], structure: Json, tree: Tree
 ) -> _Verdict:
-    wanted = comparable(structure)
-    imports = Imports(trust=Trust().extended(_modules_named([constructor, structure])))
+    """Try the ways in the order in which they are preferred."""
+    named = _modules_named([constructor, structure])
+    packages = frozenset(name.split(".")[0] for name in named)
+    imports = Imports(trust=replace(Trust().extended(named), named=packages))
+    attempt = _Attempts(comparable(structure), tree, imports)
     problems = list(constructor_problems)
     if constructor is not None:
-        hidden = _hidden_tensor(structure)
-        devices: tuple[Device, ...] = () if hidden else ("meta", "cpu")
-        problems += hidden
-        for device in devices:
-            failure = _attempt(
-                "constructor", wanted, partial(_construct, constructor, tree, device, imports)
-            )
-            if failure is None:
-                return _Verdict("constructor", device, tuple(tree.problems))
-            if failure not in problems:
-                problems.append(failure)
-    if tree.problems:
-        return _Verdict("none", "meta", (*tree.problems, *problems))
-    failure = _attempt("structure", wanted, lambda: build(structure, imports, TensorPool()))
-    if failure is None:
-        return _Verdict("structure", "meta", tuple(problems))
-    return _Verdict("none", "meta", (failure, *problems))
+        problems += _hidden_tensor(structure)
+    constructible = constructor is not None and not _hidden_tensor(structure)
+    for how in _QUIET if constructible else ():
+        if attempt.constructor(constructor, how):
+            return _Verdict("constructor", how, tuple(tree.problems))
+    if not tree.problems or add_calls(tree):
+        whole = _canonical(tree.structure)
+        for how in _QUIET if tree.problems else ({},):
+            if attempt.structure(_told(whole, how)):
+                return _Verdict("structure", how, tuple(problems + attempt.failures))
+    for how in _QUIET if attempt.refused else ():
+        if attempt.constructor(constructor, {**how, "aloud": True}):
+            return _Verdict("constructor", {**how, "aloud": True}, tuple(attempt.failures))
+    return _Verdict("none", {}, (*tree.problems, *attempt.failures, *problems))
 
 
-def _construct(constructor: Json, tree: Tree, device: Device, imports: Imports) -> nn.Module:
-    if device == "meta":
-        return construct(constructor, imports, TensorPool().get, device)
+def _told(structure: Json, how: Mapping[str, Json]) -> Json:
+    """Return the structure with its constructor calls told where to run."""
+    if not isinstance(structure, dict):
+        return structure
+    entries = [
+        {**entry, "call": {**entry["call"], **how}} if "call" in entry else entry
+        for entry in modules_of(structure)
+    ]
+    return {**structure, "modules": entries}  # type: ignore[dict-item]
 
-    def copy(group: str, name: str) -> Tensor:
-        return (tree.state if group == "model" else tree.extra)[name].detach().cpu().clone()
 
-    return construct(constructor, imports, TensorPool(copy).get, device)
+class _Attempts:
+    """Attempts to rebuild one model.
+
+    Attributes:
+        failures: What came of those that failed.
+        refused: Whether a constructor tried what it may not.
+    """
+
+    def __init__(self, wanted: Json, tree: Tree, imports: Imports) -> None:
+        self._wanted = wanted
+        self._tree = tree
+        self._imports = imports
+        self.failures: list[Problem] = []
+        self.refused = False
+
+    def constructor(self, description: Json, how: Mapping[str, Json]) -> bool:
+        """Return whether the constructor call gives the model again."""
+        told = {**description, **how}  # type: ignore[dict-item]
+        pool = TensorPool() if how["device"] == "meta" else TensorPool(self._copy)
+        device = proven_device(told)
+        return self._succeeds(
+            "constructor", lambda: construct(told, self._imports, pool.get, device)
+        )
+
+    def structure(self, structure: Json) -> bool:
+        """Return whether the tree as it stands gives the model again."""
+        # The arguments of constructor calls that run on the CPU need values.
+        on_cpu = any(e.get("call", {}).get("device") == "cpu" for e in modules_of(structure))
+        pool = TensorPool(self._copy) if on_cpu else TensorPool()
+        return self._succeeds("structure", lambda: build(structure, self._imports, pool))
+
+    def _copy(self, group: str, name: str) -> Tensor:
+        tensors = self._tree.state if group == "model" else self._tree.extra
+        return tensors[name].detach().cpu().clone()
+
+    def _succeeds(self, what: str, make: Callable[[], nn.Module]) -> bool:
+        failure = self._failure(what, make)
+        if failure is not None and failure not in self.failures:
+            self.failures.append(failure)
+        return failure is None
+
+    def _failure(self, what: str, make: Callable[[], nn.Module]) -> Problem | None:
+        """Return None if the rebuilt model equals the live one, else what stood in the way."""
+        try:
+            with torch.no_grad():
+                built = comparable(describe_tree(make(), check=False).structure)
+        except TrackerError as error:
+            self.refused = self.refused or bool(getattr(error, "refused", ()))
+            return Problem(what, str(error))
+        except Exception as error:  # noqa: BLE001 - no class of the user's must keep weights from being saved
+            return Problem(what, f"rebuilding failed: {type(error).__name__}: {error}")
+        if built == self._wanted:
+            return None
+        where = first_difference(self._wanted, built)
+        return Problem(what, f"rebuilding gave another model: it differs in {where}.")
 
 
 def _modules_named(data: Json) -> set[str]:
@@ -165,40 +242,15 @@ def _modules_named(data: Json) -> set[str]:
     return found
 
 
-def _attempt(what: str, wanted: Json, make: Callable[[], nn.Module]) -> Problem | None:
-    """Return None if the rebuilt model equals the live one, else what stood in the way."""
-    try:
-        with torch.no_grad():
-            built = comparable(describe_tree(make(), check=False).structure)
-    except TrackerError as error:
-        return Problem(what, str(error))
-    except Exception as error:  # noqa: BLE001 - no class of the user's must keep weights from being saved
-        return Problem(what, f"rebuilding failed: {type(error).__name__}: {error}")
-    if built == wanted:
-        return None
-    return Problem(
-        what, f"rebuilding gave another model: it differs in {first_difference(wanted, built)}."
-    )
-
-
 def _hidden_tensor(structure: Json) -> list[Problem]:
     """Find tensors inside what can't be stored: a constructor would make them anew, with other
     values, and nothing could put the stored ones back."""
-    objects = structure.get("objects") if isinstance(structure, dict) else None
-    table = objects if isinstance(objects, list) else []
-    pending: list[Json] = [structure]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            if "$opaque" in node and holds(node["$opaque"], table, TENSOR_TAGS):
-                return [
-                    Problem(
-                        "constructor",
-                        "a tensor is held inside a function or object that "
-                        "can't be stored, so constructing could not give it its values.",
-                    )
-                ]
-            pending.extend(node.values())
-    return []
+    if not hides_tensor(structure, objects_of(structure)):
+        return []
+    return [
+        Problem(
+            "constructor",
+            "a tensor is held inside a function or object that can't be stored, so constructing "
+            "could not give it its values.",
+        )
+    ]

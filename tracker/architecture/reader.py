@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import logging
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from tracker.architecture.trust import (
     is_trusted_object,
     refuse,
 )
-from tracker.errors import FormatError
+from tracker.errors import FormatError, TrackerError
 from tracker.types import Json
 from tracker.values import decode
 
@@ -48,7 +49,7 @@ class Reader:
         self._readers: dict[str, Callable[[Any, str], Any]] = {
             "$module": self._module,
             "$class": self._class,
-            "$function": self._function,
+            "$function": self.function,
             "$enum": self._enum,
             "$partial": self._partial,
             "$method": self._method,
@@ -89,7 +90,8 @@ class Reader:
             self._check_own(found, name, path, is_trusted_function)
         return found
 
-    def _function(self, name: Any, path: str) -> Any:
+    def function(self, name: Any, path: str) -> Any:
+        """Return the function of a name, if a model may refer to it."""
         if not is_trusted_function(_text(name, path), self._imports.trust):
             refuse(path, name, "it is not in the list of functions that a model may refer to")
         found = self._imports.find(name, path)
@@ -179,3 +181,16 @@ def _text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise FormatError(f"{path}: a name must be text, not {type(value).__name__}.")
     return value
+
+
+@contextlib.contextmanager
+def malformed(what: str) -> Iterator[None]:
+    """Turn what a malformed description raises into FormatError."""
+    try:
+        yield
+    except TrackerError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+        raise FormatError(
+            f"{what}: the manifest's description can't be read: {type(error).__name__}: {error}"
+        ) from error

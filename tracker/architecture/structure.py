@@ -11,7 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tracker.architecture.references import NotReferableError, reference
+from tracker.architecture.generated import describe_class
+from tracker.architecture.graphs import is_made_with_graph
+from tracker.architecture.hooks import HOOKS, describe_hooks
+from tracker.architecture.references import NotReferableError
 from tracker.architecture.slots import Views, describe_slot, extent
 from tracker.architecture.writer import Writer, opaque_tensor
 from tracker.errors import UnstorableError
@@ -19,20 +22,6 @@ from tracker.types import Json, Problem
 from tracker.values import TensorTable
 from tracker.values.tensors import check_storable
 
-HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_state_dict_hooks",
-    "_state_dict_pre_hooks",
-    "_load_state_dict_pre_hooks",
-    "_load_state_dict_post_hooks",
-)
-HOOK_FLAGS = {
-    "_forward_hooks": ("_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
-    "_forward_pre_hooks": ("_forward_pre_hooks_with_kwargs",),
-}
 NOT_ATTRIBUTES = frozenset(vars(nn.Module())) - {"_is_full_backward_hook"} | set(HOOKS)
 """What nn.Module itself keeps in ``__dict__``; the description has places of its own for it."""
 
@@ -214,17 +203,17 @@ class _Describer:
             "attributes": {
                 name: self._writer.write(value, _join(path, name))
                 for name, value in vars(module).items()
-                if name not in NOT_ATTRIBUTES
+                if name not in NOT_ATTRIBUTES and not is_made_with_graph(module, name)
             },
         }
-        hooks = self._hooks(module, path)
+        hooks = describe_hooks(module, self._writer, path)
         if hooks:
             entry["hooks"] = hooks
         return entry
 
     def _class(self, module: nn.Module, path: str) -> Json:
         try:
-            return reference(type(module))
+            return describe_class(module)
         except NotReferableError as error:
             kind = type(module)
             self._writer.problems.append(
@@ -236,18 +225,6 @@ class _Describer:
             )
             bases: list[Json] = [f"{b.__module__}.{b.__qualname__}" for b in kind.__mro__]
             return {"$opaque": bases}
-
-    def _hooks(self, module: nn.Module, path: str) -> dict[str, Json]:
-        found: dict[str, Json] = {}
-        for name in HOOKS:
-            hooks = getattr(module, name, None)
-            if hooks:
-                flags = [getattr(module, flag) for flag in HOOK_FLAGS.get(name, ())]
-                found[name] = [
-                    [self._writer.write(hook, _join(path, name)), [key in f for f in flags]]
-                    for key, hook in hooks.items()
-                ]
-        return found
 
     def _slot(self, tensor: Tensor | None, path: str) -> Json:
         if tensor is None:

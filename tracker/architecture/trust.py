@@ -89,12 +89,14 @@ class Trust:
         only: If not None, the only packages (beside torch) that may be named at all.
         modules: Modules of installed packages that the model's classes come from: their functions
             may be referred to, and plain objects of their packages rebuilt.
+        named: The packages that the caller named: functions of theirs may be called to make models.
     """
 
     packages: frozenset[str] = field(default_factory=frozenset)
     source: bool = False
     only: frozenset[str] | None = None
     modules: frozenset[str] = field(default_factory=frozenset)
+    named: frozenset[str] = field(default_factory=frozenset)
 
     def extended(self, modules: Iterable[str]) -> Trust:
         """Return this trust with the modules of the model's own classes added."""
@@ -121,7 +123,8 @@ def parse_trust(trust: str | Collection[str] | None) -> Trust:
                 f"trust={trust!r}: expected 'source' or the names of packages, found {entry!r}."
             )
     packages = frozenset(entry.split(".")[0] for entry in entries if entry != "source")
-    return Trust(packages, "source" in entries, settings.trusted_packages())
+    only = settings.trusted_packages()
+    return Trust(packages, "source" in entries, only, named=packages)
 
 
 def _is_own(module: str) -> bool:

@@ -1,0 +1,112 @@
+"""Runs constructors so that nobody notices: no prints, no random numbers used, nothing reached.
+
+A model is constructed again when it is logged, for the proof, and when it is loaded. Neither is the
+moment to download weights, write files or start processes. What a constructor tries of that kind
+is refused with a PermissionError, which code that can do without it catches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+_EVENTS = {
+    "socket.connect": "connect to the network",
+    "socket.getaddrinfo": "look up the host {0!r}",
+    "socket.bind": "listen on the network",
+    "subprocess.Popen": "start the program {0!r}",
+    "os.system": "run the command {0!r}",
+    "os.exec": "start the program {0!r}",
+    "os.posix_spawn": "start the program {0!r}",
+    "os.fork": "start a process",
+    "os.remove": "delete {0!r}",
+    "os.rename": "rename {0!r}",
+    "os.mkdir": "make the folder {0!r}",
+    "os.rmdir": "delete the folder {0!r}",
+    "os.link": "make the link {1!r}",
+    "os.symlink": "make the link {1!r}",
+    "os.truncate": "change the file {0!r}",
+}
+"""What a constructor is refused, by the name that Python's audit events have for it."""
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class NoisyConstructorError(PermissionError):
+    """A constructor tried to reach the network, to write a file or to start a program."""
+
+
+class _Listening(threading.local):
+    """What was tried on this thread, while somebody listens."""
+
+    tried: list[str] | None = None
+
+
+_listening = _Listening()
+
+
+@contextlib.contextmanager
+def quietly(*, refuse: bool = True) -> Iterator[list[str]]:
+    """Contain what a constructor does beside constructing.
+
+    Args:
+        refuse: Refuse what reaches out of the process. Otherwise only prints and the random
+            generators are contained.
+
+    Yields:
+        What was tried and refused, in words; filled while the block runs.
+    """
+    _install()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    silence, before, tried = io.StringIO(), _listening.tried, list[str]()
+    _listening.tried = tried if refuse else None
+    try:
+        with (
+            torch.random.fork_rng(),
+            contextlib.redirect_stdout(silence),
+            contextlib.redirect_stderr(silence),
+        ):
+            yield tried
+    finally:
+        _listening.tried = before
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+@cache
+def _install() -> None:
+    # Once and for good: Python has no way to remove an audit hook.
+    sys.addaudithook(_on_event)
+
+
+def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
+    tried = _listening.tried
+    if tried is None:
+        return
+    what = _written_file(arguments) if event == "open" else _EVENTS.get(event)
+    if what is not None and not any(_is_byte_code(argument) for argument in arguments):
+        tried.append(what.format(*arguments))
+        raise NoisyConstructorError(f"a model's constructor may not {tried[-1]}")
+
+
+def _written_file(arguments: tuple[Any, ...]) -> str | None:
+    path, _mode, flags = arguments
+    writes = isinstance(flags, int) and flags & _WRITING
+    if not writes or path == os.devnull or isinstance(path, int):
+        return None
+    return "write the file {0!r}"
+
+
+def _is_byte_code(argument: Any) -> bool:
+    """Return whether a file is of Python's own cache: a constructor may import."""
+    return isinstance(argument, str) and "__pycache__" in argument
