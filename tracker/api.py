@@ -30,6 +30,7 @@ def log_checkpoint(
     scheduler: Any = None,
     state: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
+    example_input: Any = None,
     run_id: str | None = None,
     wait: bool = False,
 ) -> PendingCheckpoint:
@@ -47,6 +48,10 @@ def log_checkpoint(
         scheduler: Its ``state_dict()`` is stored, for `resume`.
         state: More to resume from: objects with ``state_dict()``, or plain values, by name.
         tags: Text by name.
+        example_input: A small input: a tensor, a tuple of positional or a dict of keyword
+            arguments. It is stored with the model's output for it in eval mode, so that loading
+            can tell whether the model still computes the same. The model is run twice and left as
+            it was.
         run_id: The run to log to, instead of the active one.
         wait: Return only when the checkpoint is durable. In this version it always is.
 
@@ -71,7 +76,13 @@ def log_checkpoint(
     from tracker.saving.snapshot import take
 
     request = check_request(epoch, step, metrics, tags)
-    snapshot = take(model, optimizer=optimizer, scheduler=scheduler, state=state)
+    snapshot = take(
+        model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        state=state,
+        example_input=example_input,
+    )
     future: Future[Checkpoint] = Future()
     future.set_result(Checkpoint(save(snapshot, request, run_id)))
     return PendingCheckpoint(future)

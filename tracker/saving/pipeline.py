@@ -116,10 +116,12 @@ def _content(
         state_values=dict(description.state_values),
         training=snapshot.training,
         environment=environment(description.modules),
+        example=None if snapshot.example is None else snapshot.example.document,
         tensors={
             "model": description.state,
             "architecture": description.extra,
             "training": snapshot.training_tensors,
+            "example": {} if snapshot.example is None else snapshot.example.tensors,
         },
         source=[
             (SourceEntry(f.module, f.path, f.script, f.package, f"source/{f.file}"), f.content)

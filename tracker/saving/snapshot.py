@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from tracker.architecture.proof import Description, describe
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError
+from tracker.example.recording import Example, record
+from tracker.format.dtypes import stored_dtype
 from tracker.types import Json
 from tracker.values import TensorTable, encode
 
@@ -24,18 +26,28 @@ class Snapshot:
         description: The model.
         training: The training state as typed JSON, or None if none was given.
         training_tensors: The tensors that it names.
+        example: An input and the model's output for it, or None if no input was given.
     """
 
     description: Description
     training: Json
     training_tensors: dict[str, Tensor]
+    example: Example | None = None
 
 
-def take(model: object, *, optimizer: object, scheduler: object, state: object) -> Snapshot:
+def take(
+    model: object,
+    *,
+    optimizer: object,
+    scheduler: object,
+    state: object,
+    example_input: object = None,
+) -> Snapshot:
     """Describe a model and its training state.
 
     Raises:
-        InvalidArgumentError: The model is no ``nn.Module``, or a state has no ``state_dict()``.
+        InvalidArgumentError: The model is no ``nn.Module``, a state has no ``state_dict()``, or
+            the model fails on ``example_input``.
         UnstorableError: A tensor or value can't be stored; names its path.
     """
     if not isinstance(model, nn.Module):
@@ -50,7 +62,16 @@ def take(model: object, *, optimizer: object, scheduler: object, state: object) 
         )
     table = TensorTable()
     training = _training(table, optimizer=optimizer, scheduler=scheduler, state=state)
-    return Snapshot(describe(unwrapped(model)), training, table.tensors)
+    description = describe(unwrapped(model))
+    example = None if example_input is None else _example(unwrapped(model), example_input)
+    return Snapshot(description, training, table.tensors, example)
+
+
+def _example(model: nn.Module, example_input: object) -> Example:
+    example = record(model, example_input)
+    for name, tensor in example.tensors.items():
+        stored_dtype(tensor, name)
+    return example
 
 
 def _training(table: TensorTable, *, optimizer: object, scheduler: object, state: object) -> Json:

@@ -1,0 +1,137 @@
+"""Compares two outputs of a model, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+Verdict: TypeAlias = Literal["identical", "within tolerance", "same shapes", "different"]
+
+Parts: TypeAlias = Sequence[tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a rebuilt model's output for the example compares with what was logged.
+
+    Attributes:
+        verdict: ``identical`` bit for bit; ``within tolerance`` as `torch.testing.assert_close`
+            has it for the dtype; ``same shapes`` if the model gives other values each time;
+            ``different``.
+        path: Where the difference is largest, for example ``output.logits[0, 3]``; else empty.
+        difference: The largest absolute difference, if the values could be compared.
+        reason: What differs, or why values were not compared, in words.
+    """
+
+    verdict: Verdict
+    path: str = ""
+    difference: float | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
+
+
+def compare(expected: Parts, actual: Parts, *, values: bool = True) -> Comparison:
+    """Compare the parts of two outputs.
+
+    Args:
+        expected: What was logged.
+        actual: What the model gives now.
+        values: Whether values count, or only dtypes and shapes.
+
+    Example:
+        >>> compare([("output", 1.0)], [("output", 1.5)]).verdict
+        'different'
+    """
+    paths, now = [path for path, _ in expected], [path for path, _ in actual]
+    if paths != now:
+        return Comparison("different", reason=_other_paths(paths, now))
+    worst = Comparison("identical" if values else "same shapes")
+    for (path, old), (_, new) in zip(expected, actual, strict=True):
+        found = _compare_part(path, old, new, values=values)
+        if _rank(found) > _rank(worst):
+            worst = found
+    return worst
+
+
+def _rank(comparison: Comparison) -> tuple[int, float]:
+    order = ("identical", "same shapes", "within tolerance", "different")
+    gap = comparison.difference
+    return order.index(comparison.verdict), float("inf") if gap is None else gap
+
+
+def _compare_part(path: str, old: Any, new: Any, *, values: bool) -> Comparison:
+    if kind_of(old) != kind_of(new):
+        reason = f"{path} is {kind_of(new)} and was {kind_of(old)}"
+        return Comparison("different", path, reason=reason)
+    if not values:
+        return Comparison("same shapes")
+    if isinstance(old, Tensor):
+        return _compare_tensors(path, old, new)
+    if type(old) is float or type(old) is complex:
+        # Numbers of a model are mostly of single precision, wherever they are kept.
+        kind = torch.float32 if type(old) is float else torch.complex64
+        return _compare_tensors(path, torch.tensor(old, dtype=kind), torch.tensor(new, dtype=kind))
+    if old == new:
+        return Comparison("identical")
+    return Comparison("different", path, reason=f"{path} is {new!r:.80} and was {old!r:.80}")
+
+
+def kind_of(value: Any) -> str:
+    """Return what values that can be compared have in common, for people."""
+    if isinstance(value, Tensor):
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"a tensor of {dtype} {list(value.shape)}"
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _compare_tensors(path: str, old: Tensor, new: Tensor) -> Comparison:
+    if torch.equal(_bytes(old), _bytes(new)):
+        return Comparison("identical")
+    gap, index = _largest_gap(old, new)
+    where = f"{path}{index}" if index else path
+    is_close = _is_close(old, new)
+    return Comparison(
+        "within tolerance" if is_close else "different",
+        where,
+        gap,
+        f"by {'at most' if is_close else 'up to'} {gap:.3g}, in {where}",
+    )
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def _is_close(old: Tensor, new: Tensor) -> bool:
+    try:
+        torch.testing.assert_close(new, old, equal_nan=True)
+    except AssertionError:
+        return False
+    return True
+
+
+def _largest_gap(old: Tensor, new: Tensor) -> tuple[float, list[int]]:
+    """Return the largest absolute difference, infinite where one is NaN, and its index."""
+    kind = torch.complex128 if old.is_complex() else torch.float64
+    a, b = old.to(kind), new.to(kind)
+    same = (a == b) | (a.isnan() & b.isnan())
+    gaps = torch.where(same, 0.0, (a - b).abs()).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    place = torch.unravel_index(gaps.argmax(), gaps.shape) if gaps.ndim else ()
+    return float(gaps.max()), [int(i) for i in place]
+
+
+def _other_paths(expected: list[str], actual: list[str]) -> str:
+    missing = [path for path in expected if path not in actual]
+    added = [path for path in actual if path not in expected]
+    told = [
+        f"the output {what} {', '.join(paths[:5])}"
+        for what, paths in (("lacks", missing), ("has in addition", added))
+        if paths
+    ]
+    return "; ".join(told) or "the parts of the output come in another order"
