@@ -32,7 +32,7 @@ class CheckpointRecord:
         model_class: ``module:qualname`` of the model's class.
         model_text: The model as a constructor call, for people: ``Net(hidden=384)``.
         rebuild: Which description of its architecture was proven.
-        size: Bytes of all its files.
+        size: Bytes of all its own files.
         created_at: Milliseconds since 1970-01-01 UTC.
         artifact_uri: Where its files are.
         manifest_digest: BLAKE3 (hex) of ``checkpoint.json``.
@@ -82,9 +82,10 @@ class TensorEntry:
         dtype: torch's name without the prefix, for example ``float32``.
         shape: Its shape.
         digest: BLAKE3 (lowercase hex) of its bytes, C order, little endian.
-        file: The file of the checkpoint directory that holds its bytes.
+        file: The file that holds its bytes: one of the checkpoint's own, or one elsewhere.
         same_as: For a tied tensor, the name in the same group under which its bytes are stored;
-            dtype, shape, digest and file are those of that entry. None for a stored tensor.
+            all else is as in that entry. None for a stored tensor.
+        tensor: Its name in a file elsewhere, if it has another there.
     """
 
     dtype: str
@@ -92,6 +93,7 @@ class TensorEntry:
     digest: str
     file: str
     same_as: str | None = None
+    tensor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,21 @@ class FileEntry:
 
     size: int
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileElsewhere:
+    """A file of tensors that an earlier checkpoint of the run holds for later ones, too.
+
+    Attributes:
+        checkpoint: The earlier checkpoint's id, for example ``m-0f3c…``.
+        file: The file's name in it.
+        entry: The file's size and digest.
+    """
+
+    checkpoint: str
+    file: str
+    entry: FileEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ that last, `open_checkpoint` starts from it and hands out nothing whose digest d
 
 from tracker.format.amend import amend_manifest
 from tracker.format.commit import Written
+from tracker.format.elsewhere import Locate
 from tracker.format.export import export_state_dict
 from tracker.format.layout import MANIFEST
 from tracker.format.manifest import FORMAT_NAME, FORMAT_VERSION, Manifest, SourceEntry
 from tracker.format.read import StoredCheckpoint, open_checkpoint
+from tracker.format.reuse import KnownTensors, known_tensors, limited
+from tracker.format.whole import content_of
 from tracker.format.write import Content, write_checkpoint
 
 __all__ = [
@@ -18,12 +21,17 @@ __all__ = [
     "FORMAT_VERSION",
     "MANIFEST",
     "Content",
+    "KnownTensors",
+    "Locate",
     "Manifest",
     "SourceEntry",
     "StoredCheckpoint",
     "Written",
     "amend_manifest",
+    "content_of",
     "export_state_dict",
+    "known_tensors",
+    "limited",
     "open_checkpoint",
     "write_checkpoint",
 ]

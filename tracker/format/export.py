@@ -33,9 +33,9 @@ def export_state_dict(stored: StoredCheckpoint, path: Path) -> FileEntry:
     tensors = stored.tensors("model")
     metadata = _metadata(stored.manifest)
     with replacing(path, plan_tensors(tensors, metadata).size) as file:
-        written = write_tensors(file, tensors, metadata=metadata)
+        entry = write_tensors(file, tensors, metadata=metadata)
     sync_directory(path.parent)
-    return written.entry
+    return entry
 
 
 def _metadata(manifest: Manifest) -> dict[str, str]:

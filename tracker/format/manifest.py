@@ -5,16 +5,30 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from tracker.errors import FormatError, NewerFormatError, UnstorableError
 from tracker.format.canonical import dumps, loads
-from tracker.format.digests import is_digest
-from tracker.format.dtypes import DTYPES
+from tracker.format.entries import (
+    check_tensors,
+    read_file_elsewhere,
+    read_file_entry,
+    read_tensor,
+    write_file_elsewhere,
+    write_file_entry,
+    write_tensor,
+)
 from tracker.format.fields import Field
-from tracker.format.layout import check_file_name
-from tracker.types import Architecture, FileEntry, Json, Problem, Rebuild, TensorEntry
+from tracker.types import (
+    Architecture,
+    FileElsewhere,
+    FileEntry,
+    Json,
+    Problem,
+    Rebuild,
+    TensorEntry,
+)
 from tracker.values.leaves import FLOAT
 
 FORMAT_NAME = "tracker-checkpoint"
@@ -65,6 +79,8 @@ class Manifest:
         environment: Versions and the like, for people.
         example: An input and the model's output for it, as typed JSON whose tensors are names of
             the group ``example``; None if it was not stored.
+        elsewhere: Files of earlier checkpoints of the run that hold some of the tensors, under the
+            names by which the tensors' entries call them.
     """
 
     name: str
@@ -82,6 +98,12 @@ class Manifest:
     source: tuple[SourceEntry, ...]
     environment: Mapping[str, Json]
     example: Json = None
+    elsewhere: Mapping[str, FileElsewhere] = field(default_factory=dict)
+
+    @property
+    def references(self) -> list[str]:
+        """The ids of the earlier checkpoints that hold some of its tensors."""
+        return sorted({file.checkpoint for file in self.elsewhere.values()})
 
 
 def to_bytes(manifest: Manifest) -> bytes:
@@ -91,6 +113,10 @@ def to_bytes(manifest: Manifest) -> bytes:
         UnstorableError: A part of it is not plain JSON.
     """
     optional: dict[str, Json] = {} if manifest.example is None else {"example": manifest.example}
+    if manifest.elsewhere:
+        optional["elsewhere"] = {
+            name: write_file_elsewhere(file) for name, file in manifest.elsewhere.items()
+        }
     return dumps(
         {
             "format": FORMAT_NAME,
@@ -104,15 +130,12 @@ def to_bytes(manifest: Manifest) -> bytes:
             "tags": dict(manifest.tags),
             "architecture": _write_architecture(manifest.architecture),
             "tensors": {
-                group: {name: _write_tensor(entry) for name, entry in entries.items()}
+                group: {name: write_tensor(entry) for name, entry in entries.items()}
                 for group, entries in manifest.tensors.items()
             },
             "state_values": manifest.state_values,
             "training": manifest.training,
-            "files": {
-                name: {"size": entry.size, "digest": entry.digest}
-                for name, entry in manifest.files.items()
-            },
+            "files": {name: write_file_entry(entry) for name, entry in manifest.files.items()},
             "source": [_write_source(entry) for entry in manifest.source],
             "environment": dict(manifest.environment),
             **optional,
@@ -138,18 +161,6 @@ def _write_architecture(architecture: Architecture) -> Json:
         "structure": architecture.structure,
         "problems": [{"path": p.path, "message": p.message} for p in architecture.problems],
     }
-
-
-def _write_tensor(entry: TensorEntry) -> Json:
-    written: dict[str, Json] = {
-        "dtype": entry.dtype,
-        "shape": list(entry.shape),
-        "digest": entry.digest,
-        "file": entry.file,
-    }
-    if entry.same_as is not None:
-        written["same_as"] = entry.same_as
-    return written
 
 
 def _write_source(entry: SourceEntry) -> Json:
@@ -185,17 +196,18 @@ def from_bytes(data: bytes, where: str) -> Manifest:
         tags=root.at("tags").texts(),
         architecture=_read_architecture(root.at("architecture")),
         tensors={
-            group: {name: _read_tensor(field) for name, field in entries.members()}
+            group: {name: read_tensor(field) for name, field in entries.members()}
             for group, entries in root.at("tensors").members()
         },
         state_values={key: field.value for key, field in root.at("state_values").members()},
         training=root.at("training").value,
-        files={name: _read_file(name, field) for name, field in root.at("files").members()},
+        files={name: read_file_entry(name, field) for name, field in root.at("files").members()},
         source=tuple(_read_source(field) for field in root.at("source").items()),
         environment={key: field.value for key, field in root.at("environment").members()},
+        elsewhere=_read_elsewhere(root.get("elsewhere")),
         example=root.get("example").value,
     )
-    _check_references(manifest, where)
+    _check_files(manifest, where)
     return manifest
 
 
@@ -248,28 +260,10 @@ def _read_architecture(field: Field) -> Architecture:
     )
 
 
-def _read_tensor(field: Field) -> TensorEntry:
-    dtype = field.at("dtype").text()
-    if dtype not in DTYPES:
-        raise field.at("dtype").refuse(f"one of {', '.join(DTYPES)}")
-    return TensorEntry(
-        dtype=dtype,
-        shape=field.at("shape").shape(),
-        digest=_read_digest(field.at("digest")),
-        file=field.at("file").text(),
-        same_as=field.get("same_as").optional(Field.text),
-    )
-
-
-def _read_digest(field: Field) -> str:
-    if not is_digest(field.text()):
-        raise field.refuse("64 lowercase hex digits")
-    return field.text()
-
-
-def _read_file(name: str, field: Field) -> FileEntry:
-    check_file_name(name, f"{field.where}: files")
-    return FileEntry(size=field.at("size").size(), digest=_read_digest(field.at("digest")))
+def _read_elsewhere(field: Field) -> dict[str, FileElsewhere]:
+    if field.value is None:
+        return {}
+    return {name: read_file_elsewhere(file) for name, file in field.members()}
 
 
 def _read_source(field: Field) -> SourceEntry:
@@ -282,27 +276,9 @@ def _read_source(field: Field) -> SourceEntry:
     )
 
 
-def _check_references(manifest: Manifest, where: str) -> None:
+def _check_files(manifest: Manifest, where: str) -> None:
     """Refuse names of files and tensors that the manifest does not list."""
     for index, source in enumerate(manifest.source):
         if source.file not in manifest.files:
             raise FormatError(f"{where}: source.{index}.file {source.file!r} is not in files.")
-    for group, entries in manifest.tensors.items():
-        for name, entry in entries.items():
-            path = f"{where}: tensors.{group}.{name}"
-            if entry.file not in manifest.files:
-                raise FormatError(f"{path}.file {entry.file!r} is not in files.")
-            if entry.same_as is not None and not _is_same(entry, entries.get(entry.same_as)):
-                raise FormatError(
-                    f"{path}.same_as {entry.same_as!r} is not a stored tensor of the same dtype, "
-                    "shape, digest and file."
-                )
-
-
-def _is_same(entry: TensorEntry, other: TensorEntry | None) -> bool:
-    return (
-        other is not None
-        and other.same_as is None
-        and (entry.dtype, entry.shape, entry.digest, entry.file)
-        == (other.dtype, other.shape, other.digest, other.file)
-    )
+    check_tensors(manifest.tensors, manifest.files, manifest.elsewhere, where)

@@ -33,16 +33,6 @@ def bytes_of(tensor: Tensor, name: str) -> memoryview:
         raise UnstorableError(name, f"has no values that can be read: {error}") from error
 
 
-def is_copied(tensor: Tensor) -> bool:
-    """Return whether `bytes_of` has to copy the tensor."""
-    return (
-        tensor.device.type != "cpu"
-        or not tensor.is_contiguous()
-        or tensor.is_conj()
-        or tensor.is_neg()
-    )
-
-
 def tensor_of(
     buffer: mmap.mmap, offset: int, dtype: StoredDtype, shape: tuple[int, ...], where: str
 ) -> Tensor:

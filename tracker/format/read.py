@@ -16,23 +16,28 @@ from tracker.errors import (
 )
 from tracker.format.digests import digest
 from tracker.format.dtypes import DTYPES
+from tracker.format.elsewhere import Locate, mappings, path_elsewhere
 from tracker.format.files import PARTIAL, opened
 from tracker.format.layout import MANIFEST, contained, inside
 from tracker.format.manifest import Manifest, from_bytes
 from tracker.format.signature import refuse_pickle
 from tracker.format.tensors import MappedTensors, map_tensors
-from tracker.types import TensorEntry
+from tracker.types import FileEntry, TensorEntry
 
 MAX_PLAIN_FILE = 1 << 28
 """Bytes of a manifest or another file that is read whole; a larger one is refused."""
 
 
-def open_checkpoint(directory: Path, *, manifest_digest: str | None = None) -> StoredCheckpoint:
+def open_checkpoint(
+    directory: Path, *, manifest_digest: str | None = None, locate: Locate | None = None
+) -> StoredCheckpoint:
     """Read a checkpoint's manifest. Tensors are mapped when they are asked for.
 
     Args:
         directory: The checkpoint's directory.
         manifest_digest: BLAKE3 (hex) that ``checkpoint.json`` must have, if it is known.
+        locate: Where the earlier checkpoints of the run are. It is asked when a tensor is needed
+            that one of them holds for this one.
 
     Raises:
         CorruptCheckpointError: The manifest's digest differs.
@@ -54,7 +59,7 @@ def open_checkpoint(directory: Path, *, manifest_digest: str | None = None) -> S
             f"{manifest_digest}); copy or download the checkpoint again."
         )
     refuse_pickle(data, str(path), "JSON")
-    return StoredCheckpoint(directory, from_bytes(data, str(path)))
+    return StoredCheckpoint(directory, from_bytes(data, str(path)), locate)
 
 
 class StoredCheckpoint:
@@ -67,10 +72,12 @@ class StoredCheckpoint:
         manifest: What it consists of.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, locate: Locate | None = None) -> None:
         self.directory = directory
         self.manifest = manifest
-        self._files: dict[str, MappedTensors] = {}
+        self._locate = locate
+        self._mappings = mappings(manifest)
+        self._files: dict[tuple[str, str, int], MappedTensors] = {}
         self._tensors: dict[tuple[str, str], Tensor] = {}
         self._verified: set[tuple[str, str]] = set()
 
@@ -86,7 +93,8 @@ class StoredCheckpoint:
             verify: Whether its bytes must have been compared with its digest.
 
         Raises:
-            NotFoundError: There is no such tensor.
+            NotFoundError: There is no such tensor, or the file of an earlier checkpoint that holds
+                it is gone.
             CorruptCheckpointError: Its bytes differ from what was written.
             FormatError: Its file and the manifest disagree.
         """
@@ -160,31 +168,40 @@ class StoredCheckpoint:
         known = self._tensors.get((group, stored))
         if known is not None:
             return known
-        file = self._files.get(entry.file)
+        place = (group, entry.file, self._mappings.get((group, stored), 0))
+        file = self._files.get(place)
         if file is None:
-            file = self._files.setdefault(entry.file, self._open(group, entry.file))
-        made = file.tensor(stored, DTYPES[entry.dtype], entry.shape)
+            file = self._files.setdefault(place, self._open(group, entry.file))
+        made = file.tensor(entry.tensor or stored, DTYPES[entry.dtype], entry.shape)
         return self._tensors.setdefault((group, stored), made)
 
     def _open(self, group: str, name: str, *, writable: bool = True) -> MappedTensors:
         """Map a tensor file whose size, header and tensors are those of the manifest."""
-        path = inside(self.directory, name, str(self.directory))
-        expected = self.manifest.files[name]
+        path, expected = self._place(name)
         _check_first_bytes(path, expected.size)
         file = map_tensors(path, writable=writable, header_digest=expected.digest)
-        entries = {
-            tensor: entry
+        entries = [
+            (entry.tensor or tensor, entry)
             for tensor, entry in self._group(group).items()
             if entry.file == name and entry.same_as is None
-        }
-        strange = entries.keys() ^ file.header.slots.keys()
+        ]
+        needed, there = {tensor for tensor, _ in entries}, file.header.slots.keys()
+        # A file elsewhere has other tensors, too: those of its own checkpoint.
+        strange = needed ^ there if name in self.manifest.files else needed - there
         if strange:
             raise FormatError(
                 f"{path}: the file and the manifest have different tensors: {_shown(strange)}."
             )
-        for tensor, entry in entries.items():
+        for tensor, entry in entries:
             file.check(tensor, DTYPES[entry.dtype], entry.shape)
         return file
+
+    def _place(self, name: str) -> tuple[Path, FileEntry]:
+        own = self.manifest.files.get(name)
+        if own is not None:
+            return inside(self.directory, name, str(self.directory)), own
+        path = path_elsewhere(self.directory, self.manifest, name, self._locate)
+        return path, self.manifest.elsewhere[name].entry
 
     def _verify_tensors(self, group: str, names: Iterable[str], *, again: bool) -> None:
         """Compare digests through a mapping of its own: tensors already handed out may be changed.
@@ -203,8 +220,8 @@ class StoredCheckpoint:
         for path, inside_file in files.items():
             file = self._open(group, path, writable=False)
             for name in inside_file:
-                if digest(file.bytes(name)) != entries[name].digest:
-                    raise _differs(self.directory / path, name)
+                if digest(file.bytes(entries[name].tensor or name)) != entries[name].digest:
+                    raise _differs(Path(file.where), name)
                 self._verified.add((group, name))
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -19,27 +17,8 @@ from tracker.format.digests import digest
 from tracker.format.dtypes import StoredDtype, require_little_endian, stored_dtype
 from tracker.format.files import opened
 from tracker.format.header import Header, parse_header, plan_header, read_header_bytes
-from tracker.format.memory import bytes_of, is_copied, tensor_of
+from tracker.format.memory import bytes_of, tensor_of
 from tracker.types import FileEntry
-
-_OVERLAP_FROM = 1 << 20
-"""Bytes; handing less than this to another thread costs more than it saves."""
-
-_MAX_COPIES = 4
-"""Copies of tensors that may wait in memory to be hashed, while writing is ahead."""
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenTensors:
-    """What was written.
-
-    Attributes:
-        entry: The file's size, and the digest of its header.
-        digests: The digest of every tensor's bytes, by name.
-    """
-
-    entry: FileEntry
-    digests: Mapping[str, str]
 
 
 def plan_tensors(
@@ -57,20 +36,34 @@ def plan_tensors(
     return plan_header(parts, metadata or {})
 
 
+def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the digest of every tensor's bytes, by name.
+
+    Large tensors are hashed outside the GIL, so another thread can write them meanwhile.
+
+    Raises:
+        UnstorableError: A tensor has no plain bytes.
+    """
+    return {name: digest(bytes_of(tensor, name)) for name, tensor in tensors.items()}
+
+
 def write_tensors(
     file: RawIOBase | BinaryIO,
     tensors: Mapping[str, Tensor],
     *,
     metadata: Mapping[str, str] | None = None,
-) -> WrittenTensors:
+) -> FileEntry:
     """Write a safetensors file that holds ``tensors``.
 
-    A tensor is copied only if it is not contiguous or not on the CPU, and few copies live at once.
+    A tensor is copied only if it is not contiguous or not on the CPU, and one copy lives at a time.
 
     Args:
         file: Where to, from its current position; best unbuffered.
         tensors: By name. A tensor under two names is written twice.
         metadata: Text to keep in the header.
+
+    Returns:
+        The file's size, and the digest of its header.
 
     Raises:
         UnstorableError: A tensor has no plain bytes.
@@ -78,22 +71,9 @@ def write_tensors(
     """
     header = plan_tensors(tensors, metadata)
     write_all(file, memoryview(header.encoded))
-    digests: dict[str, str] = {}
-    hashing: deque[tuple[str, Future[str]]] = deque()
-    # Hashing and writing both run outside the GIL, side by side, neither waiting for the other.
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tracker-digest") as hasher:
-        for name in header.slots:
-            data = bytes_of(tensors[name], name)
-            if len(data) < _OVERLAP_FROM:
-                digests[name] = digest(data)
-            else:
-                hashing.append((name, hasher.submit(digest, data)))
-            write_all(file, data)
-            while is_copied(tensors[name]) and len(hashing) > _MAX_COPIES:
-                first, result = hashing.popleft()
-                digests[first] = result.result()
-        digests |= {name: result.result() for name, result in hashing}
-    return WrittenTensors(FileEntry(header.size, digest(header.encoded)), digests)
+    for name in header.slots:
+        write_all(file, bytes_of(tensors[name], name))
+    return FileEntry(header.size, digest(header.encoded))
 
 
 def write_all(file: RawIOBase | BinaryIO, data: memoryview) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from tracker.format.commit import (
 from tracker.format.files import replacing
 from tracker.format.layout import MANIFEST, tensor_file
 from tracker.format.manifest import Manifest, SourceEntry
-from tracker.format.tensors import plan_tensors, write_tensors
-from tracker.types import Architecture, FileEntry, Json, TensorEntry
+from tracker.format.reuse import KnownTensors, StoredTensor, file_name, find_known
+from tracker.format.tensors import plan_tensors, tensor_digests, write_tensors
+from tracker.types import Architecture, FileElsewhere, FileEntry, Json, TensorEntry
 
 METADATA = {"format": "pt"}
 """In the header of every tensor file: other libraries want to know that torch wrote it."""
@@ -56,7 +59,30 @@ class Content:
     extra_files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def write_checkpoint(directory: Path, content: Content) -> Written:
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The tensors of a group.
+
+    Attributes:
+        name: The group.
+        tensors: All of them.
+        stored_as: For each, the name under which its bytes are stored: a tied one has another's.
+        stored: Those that are stored.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    stored_as: Mapping[str, str]
+    stored: Mapping[str, Tensor]
+
+    @property
+    def file(self) -> str:
+        return tensor_file(self.name)
+
+
+def write_checkpoint(
+    directory: Path, content: Content, *, known: KnownTensors | None = None
+) -> Written:
     """Write a checkpoint into ``directory``, which is created if it is not there.
 
     When this returns, everything is on the disk. When it raises, the files and directories that it
@@ -65,6 +91,8 @@ def write_checkpoint(directory: Path, content: Content) -> Written:
     Args:
         directory: Where to; it must not hold a checkpoint yet.
         content: What to write. Its tensors must not change until this returns.
+        known: Tensors that earlier checkpoints of the run hold, as `known_tensors` gives them. Of
+            those the manifest only says where they are.
 
     Raises:
         UnstorableError: A tensor or value has no place in the format; nothing was written.
@@ -76,31 +104,54 @@ def write_checkpoint(directory: Path, content: Content) -> Written:
         >>> open_checkpoint(Path("epoch-6"), manifest_digest=written.manifest_digest)
     """
     plain_files = _plain_files(content)
-    stored = {group: _stored_names(named) for group, named in content.tensors.items() if named}
-    for group, names in stored.items():
-        _check_tensors(content.tensors[group], names)
+    groups = [_group(name, tensors) for name, tensors in content.tensors.items() if tensors]
     if os.path.exists(directory / MANIFEST):
         raise StorageError(
             f"{directory}: already holds a checkpoint, which is never changed; "
             "write into another directory."
         )
-    with undone_on_failure() as made:
+    files: dict[str, FileEntry] = {}
+    elsewhere: dict[str, FileElsewhere] = {}
+    tensors: dict[str, dict[str, TensorEntry]] = {}
+    with undone_on_failure() as made, _hashing(groups) as digests:
         make_directories(directory, plain_files, made)
-        files: dict[str, FileEntry] = {}
-        tensors: dict[str, dict[str, TensorEntry]] = {}
-        for group, names in stored.items():
-            named, file = content.tensors[group], tensor_file(group)
-            files[file], digests = _write_group(directory / file, named, names, made)
-            tensors[group] = _entries(named, names, digests, file)
+        for group in groups:
+            # Hashing is ahead by a group, or beside the writing where nothing is known.
+            found = find_known(group.stored, digests[group.name].result(), known) if known else {}
+            own = {name: tensor for name, tensor in group.stored.items() if name not in found}
+            if own:
+                files[group.file] = _write_tensor_file(directory / group.file, own, made)
+            elsewhere |= {file_name(stored.file): stored.file for stored in found.values()}
+            tensors[group.name] = _entries(group, digests[group.name].result(), found)
         for name, data in plain_files.items():
             files[name] = write_file(directory / name, data, made)
-        return commit(directory, _manifest(content, tensors, files), made)
+        return commit(directory, _manifest(content, tensors, files, elsewhere), made)
+
+
+def _group(name: str, tensors: Mapping[str, Tensor]) -> _Group:
+    """Return a group whose tensors can be stored; refused before anything is written."""
+    first: dict[int, str] = {}
+    stored_as = {key: first.setdefault(id(tensor), key) for key, tensor in tensors.items()}
+    stored = {key: tensors[key] for key in first.values()}
+    plan_tensors(stored, METADATA)
+    return _Group(name, tensors, stored_as, stored)
+
+
+@contextlib.contextmanager
+def _hashing(groups: Sequence[_Group]) -> Iterator[Mapping[str, Future[dict[str, str]]]]:
+    """Hash the groups in their order, in a thread of its own."""
+    hasher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tracker-digest")
+    try:
+        yield {group.name: hasher.submit(tensor_digests, group.stored) for group in groups}
+    finally:
+        hasher.shutdown(cancel_futures=True)
 
 
 def _manifest(
     content: Content,
     tensors: Mapping[str, Mapping[str, TensorEntry]],
     files: Mapping[str, FileEntry],
+    elsewhere: Mapping[str, FileElsewhere],
 ) -> Manifest:
     return Manifest(
         name=content.name,
@@ -115,6 +166,7 @@ def _manifest(
         state_values=content.state_values,
         training=content.training,
         files=files,
+        elsewhere=elsewhere,
         source=tuple(entry for entry, _ in content.source),
         environment=content.environment,
         example=content.example,
@@ -133,41 +185,26 @@ def _plain_files(content: Content) -> dict[str, bytes]:
     return files
 
 
-def _stored_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return, for each name, the name under which its tensor is stored."""
-    first: dict[int, str] = {}
-    return {name: first.setdefault(id(tensor), name) for name, tensor in tensors.items()}
-
-
-def _check_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
-    """Refuse before anything is written."""
-    plan_tensors({name: tensors[name] for name in set(names.values())}, METADATA)
-
-
-def _write_group(
-    path: Path, tensors: Mapping[str, Tensor], names: Mapping[str, str], made: list[Path]
-) -> tuple[FileEntry, Mapping[str, str]]:
-    stored = {name: tensors[name] for name in names if names[name] == name}
-    size = plan_tensors(stored, METADATA).size
-    with replacing(path, size) as file:
-        written = write_tensors(file, stored, metadata=METADATA)
+def _write_tensor_file(path: Path, tensors: Mapping[str, Tensor], made: list[Path]) -> FileEntry:
+    with replacing(path, plan_tensors(tensors, METADATA).size) as file:
+        entry = write_tensors(file, tensors, metadata=METADATA)
     made.append(path)
-    return written.entry, written.digests
+    return entry
 
 
 def _entries(
-    tensors: Mapping[str, Tensor],
-    names: Mapping[str, str],
-    digests: Mapping[str, str],
-    file: str,
+    group: _Group, digests: Mapping[str, str], found: Mapping[str, StoredTensor]
 ) -> dict[str, TensorEntry]:
-    return {
-        name: TensorEntry(
+    entries: dict[str, TensorEntry] = {}
+    for name, tensor in group.tensors.items():
+        stored_as = group.stored_as[name]
+        known = found.get(stored_as)
+        entries[name] = TensorEntry(
             dtype=str(tensor.dtype).removeprefix("torch."),
             shape=tuple(tensor.shape),
-            digest=digests[names[name]],
-            file=file,
-            same_as=names[name] if names[name] != name else None,
+            digest=digests[stored_as],
+            file=file_name(known.file) if known else group.file,
+            same_as=stored_as if stored_as != name else None,
+            tensor=known.name if known and known.name != stored_as else None,
         )
-        for name, tensor in tensors.items()
-    }
+    return entries
