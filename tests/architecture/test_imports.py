@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,13 @@ def test_a_module_that_does_not_define_the_name_is_never_imported(folder: Path) 
     assert not (folder / "ran").exists()
 
 
+def test_nor_is_one_where_the_name_is_a_function(folder: Path) -> None:
+    (folder / "imp_main.py").write_text("open('ran', 'w')\ndef main(): ...\n")
+    with pytest.raises(UntrustedCheckpointError, match="does not define it"):
+        Imports().module_class("imp_main:main", "p")
+    assert not (folder / "ran").exists()
+
+
 def test_nor_is_its_package(folder: Path) -> None:
     (folder / "imp_par").mkdir()
     (folder / "imp_par" / "__init__.py").write_text("open('ran', 'w')")
@@ -130,6 +138,33 @@ def test_archived_source_that_still_lies_there_is_the_users_own(tmp_path: Path) 
         Imports(source=other, local=True).module_class("imp_mine:Net", "p")
 
 
+def test_a_file_that_lies_here_runs_only_as_the_module_that_it_is(tmp_path: Path) -> None:
+    """Whoever knows the text of a file on this machine could have it run under any name."""
+    file = tmp_path / "imp_setup.py"
+    file.write_text(f"{NET.format('x')}raise SystemExit\n")
+    for name in ("imp_other", "imp_other.imp_setup", "imp_other.setup"):
+        source = archived(name, file.read_text(), str(file))
+        with pytest.raises(ClassNotFoundError, match="was not found"):
+            Imports(source=source, local=True).module_class(f"{name}:Net", "p")
+
+
+def test_nor_does_a_file_that_does_not_define_what_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "imp_doing.py"
+    file.write_text("def main(): ...\nraise SystemExit\n")
+    source = archived("imp_doing", file.read_text(), str(file))
+    for name in ("main", "Net"):
+        with pytest.raises(ClassNotFoundError, match="was not found"):
+            Imports(source=source, local=True).module_class(f"imp_doing:{name}", "p")
+
+
+@pytest.mark.parametrize("path", ["imp_pipe.py", "/dev/zero", "a\0b/imp_pipe.py", "\ud800.py"])
+def test_a_path_that_is_no_regular_file_is_not_read(folder: Path, path: str) -> None:
+    os.mkfifo("imp_pipe.py")
+    source = archived("imp_pipe", NET.format("x"), path)
+    with pytest.raises(ClassNotFoundError):
+        Imports(source=source, local=True).module_class("imp_pipe:Net", "p")
+
+
 def test_each_checkpoint_gets_its_own_archived_source() -> None:
     for origin in ("one", "two"):
         source = archived("imp_both", NET.format(origin))
@@ -168,6 +203,19 @@ def test_narrowing_allows_listed_packages_only() -> None:
     assert imports.module_class("torch.nn.modules.linear:Linear", "p") is nn.Linear
     with pytest.raises(UntrustedCheckpointError, match="TRACKER_TRUSTED_PACKAGES"):
         imports.module_class("tests.models:Net", "p")
+
+
+def test_narrowing_goes_for_archived_source_as_well() -> None:
+    source = archived("imp_listed", f"import imp_unlisted\n{NET.format('kept')}")
+    source |= archived("imp_unlisted", "")
+    narrow = Trust(source=True, only=frozenset({"imp_listed"}))
+    with pytest.raises(UntrustedCheckpointError, match="TRACKER_TRUSTED_PACKAGES"):
+        Imports(source=source, trust=narrow).module_class("imp_unlisted:Net", "p")
+    with pytest.raises(ClassNotFoundError, match="No module named 'imp_unlisted'"):
+        Imports(source=source, trust=narrow).module_class("imp_listed:Net", "p")
+    both = Trust(source=True, only=frozenset({"imp_listed", "imp_unlisted"}))
+    imports = Imports(source=source, trust=both)
+    assert imports.module_class("imp_listed:Net", "p").origin == "kept"
 
 
 def test_a_script_of_the_same_name_elsewhere_gives_way_to_the_unchanged_one(folder: Path) -> None:

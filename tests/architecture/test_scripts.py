@@ -61,6 +61,45 @@ def test_an_assignment_that_nothing_needs_does_not_run() -> None:
     assert "result" not in run("class A: pass\nresult = 1 / 0", "A")
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "result = launch()",
+        "result: int = launch()",
+        "result += launch()",
+        "import antigravity as result",
+        "from antigravity import result",
+        "if True:\n    result = launch()",
+        "try:\n    import result\nexcept ImportError:\n    result = launch()",
+        "result = other = launch()",
+        "Enum = launch\nresult = pathlib.Path('x').unlink()",
+    ],
+)
+def test_a_checkpoint_can_not_start_at_an_assignment_or_import(source: str) -> None:
+    """What is wanted is read from a checkpoint: it may name anything."""
+    assert kept(f"{source}\nclass A: pass", "A", "result") == ["class A:", "    pass"]
+
+
+def test_an_assignment_runs_if_a_wanted_class_reads_it() -> None:
+    assert run("result = 1 + 1\nclass A: w = result", "A", "result")["result"] == 2
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from collections import namedtuple\nA = namedtuple('A', 'x y')",
+        "import typing\nA = typing.NamedTuple('A', [('x', int)])",
+        "import enum\nA = enum.Enum('A', 'x y')",
+        "from dataclasses import make_dataclass\nA: type = make_dataclass('A', ['x'])",
+        "A = type('A', (), {})",
+        "if True:\n    A = type('A', (), {})\nelse:\n    class A: pass",
+        "try:\n    class A: pass\nexcept ImportError:\n    pass",
+    ],
+)
+def test_a_checkpoint_can_ask_for_classes_however_they_are_made(source: str) -> None:
+    assert isinstance(run(source, "A")["A"], type)
+
+
 def test_a_local_variable_does_not_drag_in_the_global_of_its_name() -> None:
     source = "model = 1 / 0\nclass A:\n    def f(self):\n        model = 2\n        return model"
     assert run(source, "A")["A"]().f() == 2
@@ -133,6 +172,28 @@ def test_source_that_is_not_python_is_a_syntax_error() -> None:
 )
 def test_whether_a_module_defines_a_name_is_read_from_its_text(source: str, answer: bool) -> None:
     assert may_define(source, "A") is answer
+
+
+def test_a_function_is_no_class_and_a_class_no_function() -> None:
+    assert not may_define("def main(): pass", "main")
+    assert may_define("def main(): pass", "main", function=True)
+    assert may_define("async def main(): pass", "main", function=True)
+    assert not may_define("class A: pass", "A", function=True)
+
+
+ENDLESS = ["-" * 100_000 + "1", "lambda:" * 100_000 + "1", "+".join("1" * 100_000)]
+"""Text in which Python's parser runs out of memory or of stack."""
+
+
+@pytest.mark.parametrize("source", ENDLESS)
+def test_source_nested_without_end_defines_nothing(source: str) -> None:
+    assert not may_define(f"x = {source}\nclass A: pass", "A")
+    assert not same_definitions(f"x = {source}".encode(), b"class A: pass", ["A"])
+
+
+def test_source_that_nobody_wrote_is_not_parsed() -> None:
+    one, other = (b"class A: pass\n" + b"#" * size for size in (1 << 20, 1 << 21))
+    assert not same_definitions(one, other, ["A"])
 
 
 @given(st.text())

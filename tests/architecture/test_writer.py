@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import json
 import logging
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import tracker
 from tests import models
 from tracker.architecture.imports import Imports
 from tracker.architecture.keeping import Held, KeptPartial, Lost, keep_arguments
@@ -188,6 +190,52 @@ def test_filling_an_object_runs_nothing_of_its_class() -> None:
     made = Room().read({"$object": 0}, objects, HERE)
     assert type(made) is Trap
     assert made.plain == 2
+
+
+class Lenient(enum.Enum):
+    ONE = 1
+
+    @classmethod
+    def _missing_(cls, value: Any) -> Lenient:
+        raise AssertionError("_missing_")
+
+
+class Bits(enum.Flag):
+    A = 1
+    B = 2
+
+
+def test_a_member_of_an_enum_is_found_without_running_its_class() -> None:
+    assert Room().read({"$enum": [f"{__name__}:Lenient", 1]}, [], HERE) is Lenient.ONE
+    with pytest.raises(FormatError, match="no member"):
+        Room().read({"$enum": [f"{__name__}:Lenient", 2]}, [], HERE)
+
+
+def test_several_flags_in_one_come_back() -> None:
+    assert Room().roundtrip(models.Flags.A | models.Flags.B) == models.Flags.A | models.Flags.B
+    assert Room().read({"$enum": [f"{__name__}:Bits", 0]}, [], HERE) == Bits(0)
+    with pytest.raises(FormatError):
+        Room().read({"$enum": [f"{__name__}:Bits", 4]}, [], HERE)
+
+
+class Saving(nn.Linear):
+    save = tracker.Checkpoint.export
+
+
+def test_methods_are_of_the_models_own_modules() -> None:
+    room = Room()
+    room.modules = [Saving(1, 1)]
+    data = {"$method": [{"$module": 0}, "save"]}
+    with pytest.raises(UntrustedCheckpointError, match="another module than the model's own"):
+        room.read(data, [], HERE)
+    method = room.read(data, [], Imports(trust=Trust(frozenset({"tracker"}))))
+    assert method.__func__ is tracker.Checkpoint.export
+
+
+@pytest.mark.parametrize("tag", ["$logger", "$class", "$function"])
+def test_a_name_without_end_is_none(tag: str) -> None:
+    with pytest.raises(FormatError, match="is no name"):
+        Room().read({tag: "a." * 1_000_000 + "a:b"}, [])
 
 
 def test_objects_that_do_something_when_dropped_are_refused() -> None:

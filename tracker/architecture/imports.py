@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import importlib.util
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,11 +25,12 @@ from torch import nn
 from tracker.architecture import references
 from tracker.architecture.isolated import SourceFile, isolated_modules, run_isolated, source_of
 from tracker.architecture.scripts import may_define, same_definitions
-from tracker.architecture.trust import Trust, check_module_name, refuse
+from tracker.architecture.trust import Trust, check_module_name, is_listed, refuse
 from tracker.errors import ClassNotFoundError, FormatError
 from tracker.types import Json
 
 GIVEN = "given by the caller"
+ARCHIVED = "the checkpoint's archived source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Imports:
             raise FormatError(f"{path}: {name!r} is not a reference 'module:qualname'.")
         why = "it is a function that makes the model, and runs only if you say so"
         self.check_named(name, path, why)
-        found = self.find(name, path)
+        found = self.find(name, path, function=True)
         if not isinstance(found, FunctionType):
             refuse(path, name, "it is not a function")
         if self.found[name] != GIVEN:
@@ -117,12 +120,13 @@ class Imports:
             if key in self.classes
         }
 
-    def find(self, reference: str, path: str) -> Any:
+    def find(self, reference: str, path: str, *, function: bool = False) -> Any:
         """Return the object that ``module:qualname`` means.
 
         Args:
             reference: The reference, as `references.reference` wrote it.
             path: Its place in the manifest, for errors.
+            function: Whether it must be a function, not a class.
 
         Raises:
             UntrustedCheckpointError: The module is none that a model's class can come from.
@@ -138,7 +142,7 @@ class Imports:
         check_module_name(reference, path, self.trust)
         if reference in self.resolved:
             return self.resolved[reference]
-        for where, module in self._places(module_name, qualname, reference, path):
+        for where, module in self._places(module_name, qualname, reference, path, function):
             try:
                 thing = references.walk(module, qualname)
             except references.NotAClassError:
@@ -152,12 +156,12 @@ class Imports:
         raise ClassNotFoundError(self._advice(module_name, qualname))
 
     def _places(
-        self, name: str, qualname: str, reference: str, path: str
+        self, name: str, qualname: str, reference: str, path: str, function: bool
     ) -> Iterator[tuple[str, ModuleType]]:
         loaded = references.imported_module(name)
         archived = self.source.get(name)
         if archived is not None and self.trust.source and not _is_source_of(archived, loaded):
-            yield "the checkpoint's archived source", self._run(name, self.source)
+            yield ARCHIVED, self._run(name, self.source)
         if loaded is not None:
             yield "already imported", loaded
         # Of another checkpoint's source of the same name nothing may come: it can differ.
@@ -172,15 +176,19 @@ class Imports:
                 if self._is_as_archived(name, current.content) or not self._is_ours():
                     yield f"definitions in the script {file}", self._run(name, {name: current})
         elif loaded is None and name.isascii():
-            module = _import_installed(name, qualname, reference, path, archived is None)
-            if module is not None:
+            text = _installed_source(name)
+            if text is not None and may_define(text, qualname.split(".")[0], function=function):
+                module = _import(name, qualname)
                 yield f"imported from {getattr(module, '__file__', name)}", module
-        if archived is not None and self._is_ours():
-            yield "the checkpoint's archived source", self._run(name, self.source)
+            elif text is not None and archived is None:
+                refuse(path, reference, f"module {name!r} does not define it")
+        if archived is not None and self._is_ours() and _defines(archived, qualname, function):
+            yield ARCHIVED, self._run(name, self.source)
 
     def _run(self, name: str, source: Mapping[str, SourceFile]) -> ModuleType:
+        listed = {module: file for module, file in source.items() if is_listed(module, self.trust)}
         try:
-            return run_isolated(name, source, self.wanted)
+            return run_isolated(name, listed, self.wanted)
         except Exception as error:
             raise ClassNotFoundError(
                 f"Running the definitions of {name!r} failed: {type(error).__name__}: {error}"
@@ -217,6 +225,17 @@ class Imports:
         return text + "You can: " + "; or ".join(options) + "."
 
 
+def current_file(archived: SourceFile) -> Path | None:
+    """Return the file that a module of archived source is in now; nothing is imported."""
+    file = getattr(references.imported_module(archived.module), "__file__", None)
+    if file is not None:
+        return Path(file)
+    if archived.script:
+        return _find_script(archived.module)
+    spec = _find_without_importing(archived.module)
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
 def _find_script(name: str) -> Path | None:
     """Return the file of a script, looked for in the working directory and on ``sys.path``."""
     relative = Path(*name.split(".")).with_suffix(".py")
@@ -234,14 +253,34 @@ def _is_source_of(archived: SourceFile, module: ModuleType | None) -> bool:
 
 
 def _is_unchanged(archived: SourceFile) -> bool:
-    """Return whether the file that was archived still lies where it was, byte for byte."""
-    return bool(archived.path) and _content(archived.path) == archived.content
+    """Return whether the file that was archived still lies where it was, byte for byte.
+
+    It must have the module's name: else a checkpoint could run any file that lies here.
+    """
+    parts = Path(archived.file).parts
+    named = Path(archived.path).parts[-len(parts) :] == parts
+    return named and _content(archived.path, len(archived.content)) == archived.content
 
 
-def _content(file: str) -> bytes | None:
+def _defines(archived: SourceFile, qualname: str, function: bool) -> bool:
     try:
+        text = importlib.util.decode_source(archived.content)
+    except (SyntaxError, ValueError):
+        return False
+    return may_define(text, qualname.split(".")[0], function=function)
+
+
+def _content(file: str, size: int | None = None) -> bytes | None:
+    """Return a file's bytes, or None if there is no regular file, or not one of ``size`` bytes.
+
+    A checkpoint may name a pipe, which would be waited for, or a device that has no end.
+    """
+    try:
+        status = os.stat(file)
+        if not stat.S_ISREG(status.st_mode) or size not in (None, status.st_size):
+            return None
         return Path(file).read_bytes()
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -255,25 +294,22 @@ def own_reference(thing: Any, reference: str) -> str:
     return f"{references.public_module_name(str(module))}:{qualname}"
 
 
-def _import_installed(
-    name: str, qualname: str, reference: str, path: str, must_define: bool
-) -> ModuleType | None:
-    """Import a module by name, after making sure that it defines the class.
+def _installed_source(name: str) -> str | None:
+    """Return the text of a module that could be imported.
 
-    A checkpoint must not be able to run a module for its side effects, so the source is read
-    first: a module that does not define the name is never imported, nor is its package.
+    A checkpoint must not be able to run a module for its side effects, so its source is read
+    first: a module that does not define what is asked for is never imported, nor is its package.
     """
     spec = _find_without_importing(name)
     if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
         return None
     try:
-        text = spec.loader.get_source(name) or ""
+        return spec.loader.get_source(name)
     except ImportError:
         return None
-    if not may_define(text, qualname.split(".")[0]):
-        if must_define:
-            refuse(path, reference, f"module {name!r} does not define it")
-        return None
+
+
+def _import(name: str, qualname: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:

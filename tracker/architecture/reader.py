@@ -16,9 +16,12 @@ from torch import Tensor
 
 from tracker.architecture.imports import GIVEN, Imports, own_reference
 from tracker.architecture.inspection import container_base, set_attribute
+from tracker.architecture.references import public_module_name
 from tracker.architecture.trust import (
+    MAX_REFERENCE,
     Trust,
     check_module_name,
+    check_narrowed,
     is_fixed_function,
     is_trusted_function,
     is_trusted_object,
@@ -75,9 +78,7 @@ class Reader:
         return reader(payload, path)
 
     def _logger(self, name: Any, path: str) -> logging.Logger:
-        if not isinstance(name, str):
-            raise FormatError(f"{path}: a logger's name must be text.")
-        return logging.getLogger(name)
+        return logging.getLogger(_text(name, path))
 
     def _class(self, name: Any, path: str) -> type:
         found = self._imports.find(_text(name, path), path)
@@ -94,7 +95,7 @@ class Reader:
         """Return the function of a name, if a model may refer to it."""
         if not is_trusted_function(_text(name, path), self._imports.trust):
             refuse(path, name, "it is not in the list of functions that a model may refer to")
-        found = self._imports.find(name, path)
+        found = self._imports.find(name, path, function=True)
         if not isinstance(found, _FUNCTIONS):
             refuse(path, name, "it is not a function")
         if isinstance(found, types.FunctionType) or not is_fixed_function(name):
@@ -117,7 +118,7 @@ class Reader:
         cls = self._plain_class(name, path)
         if not issubclass(cls, enum.Enum):
             refuse(path, name, "it is not an enum")
-        return cls(self.read(value, path))
+        return _member(cls, self.read(value, path), path)
 
     def _partial(self, payload: Any, path: str) -> Any:
         function, args, keywords = (self.read(part, path) for part in payload)
@@ -134,6 +135,10 @@ class Reader:
         method = next(found, None)
         if not isinstance(method, types.FunctionType):
             raise FormatError(f"{path}: {type(owner).__qualname__} has no method {name!r}.")
+        own = f"{public_module_name(str(method.__module__))}:{method.__qualname__}"
+        check_narrowed(own, path, self._imports.trust)
+        if not is_trusted_function(own, self._imports.trust):
+            refuse(path, own, "a method of another module than the model's own is no part of it")
         return types.MethodType(method, owner)
 
     def _plain_class(self, name: Any, path: str) -> type:
@@ -177,9 +182,27 @@ class Reader:
         return made
 
 
+def _member(cls: type[enum.Enum], value: Any, path: str) -> enum.Enum:
+    """Return the member of an enum that has a value, without calling ``_missing_`` of its class."""
+    for member in cls._member_map_.values():
+        if member._value_ == value:
+            return member
+    if issubclass(cls, enum.Flag) and "_missing_" not in _own_names(cls):
+        return cls(value)  # several flags in one
+    raise FormatError(f"{path}: {cls.__qualname__} has no member of the stored value.")
+
+
+def _own_names(cls: type) -> set[str]:
+    """Return what a class has beside that which Python's own enums have."""
+    own = (base for base in cls.__mro__ if base.__module__ not in ("enum", "builtins"))
+    return {name for base in own for name in vars(base)}
+
+
 def _text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise FormatError(f"{path}: a name must be text, not {type(value).__name__}.")
+    if len(value) > MAX_REFERENCE:
+        raise FormatError(f"{path}: a name of {len(value)} characters is no name.")
     return value
 
 

@@ -5,6 +5,10 @@ again. Of its top level only imports, definitions and assignments are executed, 
 what the wanted classes refer to, directly or through each other. Loops, calls and prints never
 run. What a class refers to is read from Python's own symbol tables, so that a local variable does
 not drag in a global of the same name.
+
+What is wanted comes from a checkpoint, so it can't start at any statement: only at a class, at a
+function, and at an assignment that makes a class. ``result = train()`` runs only if a wanted class
+reads ``result``.
 """
 
 from __future__ import annotations
@@ -14,15 +18,28 @@ import symtable
 from collections.abc import Iterable, Iterator
 from importlib.util import decode_source
 
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 _BINDINGS = (*_DEFINITIONS, ast.Import, ast.ImportFrom, *_ASSIGNMENTS)
-_DEFINING = (*_DEFINITIONS, ast.ImportFrom, *_ASSIGNMENTS)
 _TYPE_ALIAS: type[ast.AST] | None = getattr(ast, "TypeAlias", None)
+_CLASS_MAKERS = frozenset(
+    "namedtuple NamedTuple TypedDict NewType Enum IntEnum StrEnum Flag IntFlag make_dataclass "
+    "new_class type".split()
+)
+"""Functions whose result is the class that its name is assigned to."""
+
+MAX_SOURCE_FILE = 1 << 20
+"""Bytes; a larger Python file is not source that somebody wrote."""
+
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What Python's parser raises of text that is no source, or nested without end."""
 
 
 def definitions_of(source: str, filename: str, wanted: Iterable[str]) -> ast.Module:
     """Return the part of a script that defines ``wanted`` top-level names.
+
+    A wanted name that is no class or function of the script is left out, with all that makes it.
 
     Raises:
         SyntaxError: The source is not Python.
@@ -38,7 +55,8 @@ def definitions_of(source: str, filename: str, wanted: Iterable[str]) -> ast.Mod
     for statement in statements:
         for name in _bound_names(statement):
             binders.setdefault(name, []).append(statement)
-    kept = _closure(wanted, binders)
+    defined = {name for statement in statements for name in _defined_names(statement)}
+    kept = _closure((name for name in wanted if name in defined), binders)
     future = [s for s in statements if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
     star = [s for s in statements if _is_star(s)]
     kept |= {id(s) for s in (*future, *star)}
@@ -72,26 +90,34 @@ def same_definitions(one: bytes, other: bytes, wanted: Iterable[str]) -> bool:
     """
     if one == other:
         return True
+    if max(len(one), len(other)) > MAX_SOURCE_FILE:
+        return False
     try:
         parts = [definitions_of(decode_source(each), "", wanted) for each in (one, other)]
-    except (SyntaxError, ValueError, RecursionError):
+        return ast.dump(parts[0]) == ast.dump(parts[1])
+    except _UNREADABLE:
         return False
-    return ast.dump(parts[0]) == ast.dump(parts[1])
 
 
-def may_define(source: str, name: str) -> bool:
-    """Return whether a module may define the class or function ``name``, as far as its text tells.
+def may_define(source: str, name: str, *, function: bool = False) -> bool:
+    """Return whether a module may define the class ``name``, as far as its text tells.
 
     True for a definition, an assignment, an import from another module, and where a star import
     leaves it open; all at the module's top level, inside its ``if`` and ``try`` blocks too.
+
+    Args:
+        source: The module's text.
+        name: A top-level name.
+        function: Whether a function of that name is meant, not a class.
     """
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    except _UNREADABLE:
         return False
+    definition = _FUNCTIONS if function else (ast.ClassDef,)
+    kinds = (*definition, ast.ImportFrom, *_ASSIGNMENTS)
     return any(
-        _is_star(statement)
-        or (isinstance(statement, _DEFINING) and name in _bound_names(statement))
+        _is_star(statement) or (isinstance(statement, kinds) and name in _bound_names(statement))
         for statement in _top_level(tree)
     )
 
@@ -135,14 +161,39 @@ def _bound_names(statement: ast.AST) -> set[str]:
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {(a.asname or a.name).split(".")[0] for a in statement.names}
     if isinstance(statement, (ast.If, ast.Try)):
-        parts = list(ast.iter_child_nodes(statement))
-        inner = [s for p in parts for s in (p.body if isinstance(p, ast.ExceptHandler) else [p])]
-        return {n for s in inner if isinstance(s, ast.stmt) for n in _bound_names(s)}
+        return {name for inner in _inner(statement) for name in _bound_names(inner)}
     return {
         node.id
         for node in ast.walk(statement)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
+
+
+def _defined_names(statement: ast.stmt) -> set[str]:
+    """Return the classes and functions that a statement defines; a checkpoint may ask for these."""
+    if isinstance(statement, _DEFINITIONS):
+        return {statement.name}
+    if isinstance(statement, (ast.If, ast.Try)):
+        return {name for inner in _inner(statement) for name in _defined_names(inner)}
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)) and _makes_a_class(statement.value):
+        return _bound_names(statement)
+    return set()
+
+
+def _makes_a_class(value: ast.expr | None) -> bool:
+    if not isinstance(value, ast.Call):
+        return False
+    called = value.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
+    return name in _CLASS_MAKERS
+
+
+def _inner(statement: ast.If | ast.Try) -> Iterator[ast.stmt]:
+    """Yield the statements of a block, those of its handlers included."""
+    for part in ast.iter_child_nodes(statement):
+        for inner in part.body if isinstance(part, ast.ExceptHandler) else [part]:
+            if isinstance(inner, ast.stmt):
+                yield inner
 
 
 def _names_read(statement: ast.stmt) -> set[str]:

@@ -17,9 +17,7 @@ from types import ModuleType
 
 from tracker.architecture.isolated import SourceFile, source_of
 from tracker.architecture.references import loaded_module, main_module_name
-
-MAX_SOURCE_FILE = 1 << 20
-"""Bytes; a larger Python file is not source that somebody wrote."""
+from tracker.architecture.scripts import MAX_SOURCE_FILE
 
 MAX_SOURCE_FILES = 200
 

@@ -76,6 +76,9 @@ TRUSTED_FUNCTIONS = frozenset(
 _MODULE_NAME = re.compile(r"\w[\w+ -]*")
 """Part of a module's name; a script's file name need not be an identifier: ``train-small.py``."""
 
+MAX_REFERENCE = 1000
+"""Characters of the name of a class or function; nobody has longer ones."""
+
 _SAFE_OBJECT_MODULES = ("torch.nn", "torch.distributions")
 
 
@@ -138,6 +141,8 @@ def check_module_name(reference: str, path: str, trust: Trust) -> None:
     Raises:
         UntrustedCheckpointError: Names ``path`` in the manifest and the reference.
     """
+    if len(reference) > MAX_REFERENCE:
+        refuse(path, reference, "it is too long for a name")
     module, _, qualname = reference.partition(":")
     if is_fixed_function(reference):
         return
@@ -164,9 +169,13 @@ def _is_inside(module: str, homes: Iterable[str]) -> bool:
 
 def check_narrowed(reference: str, path: str, trust: Trust) -> None:
     """Refuse packages outside ``TRACKER_TRUSTED_PACKAGES``, where that is set."""
-    package = reference.partition(":")[0].split(".")[0]
-    if trust.only is not None and package not in trust.only | {"torch"}:
+    if not is_listed(reference.partition(":")[0], trust):
         refuse(path, reference, "TRACKER_TRUSTED_PACKAGES does not list its package")
+
+
+def is_listed(module: str, trust: Trust) -> bool:
+    """Return whether ``TRACKER_TRUSTED_PACKAGES``, where it is set, lists a module's package."""
+    return trust.only is None or module.split(".")[0] in trust.only | {"torch"}
 
 
 def is_fixed_function(reference: str) -> bool:
@@ -203,10 +212,9 @@ def is_trusted_object(reference: str, trust: Trust) -> bool:
 
 def refuse(path: str, reference: str, reason: str) -> NoReturn:
     """Raise UntrustedCheckpointError for ``reference``, found at ``path`` of the manifest."""
-    package = reference.partition(":")[0].split(".")[0]
-    text = (
-        f"{path}: the checkpoint refers to {reference!r}, which loading does not allow: {reason}."
-    )
+    package = reference[:MAX_REFERENCE].partition(":")[0].split(".")[0]
+    shown = repr(reference[:MAX_REFERENCE]) + "…" * (len(reference) > MAX_REFERENCE)
+    text = f"{path}: the checkpoint refers to {shown}, which loading does not allow: {reason}."
     if package.isidentifier() and _is_own(package):
         text += f" If you trust where it comes from, name the package: trust={package!r}."
     raise UntrustedCheckpointError(text)
