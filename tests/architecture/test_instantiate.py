@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from tests.models import ExtraState, Net
 from tests.training import same, state_of
 from tracker.architecture.constructor import proven_device
+from tracker.architecture.describe import Description, describe
 from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
-from tracker.architecture.proof import Description, describe
 from tracker.errors import ArchitectureError, FormatError, NeedsModelInstanceError
 from tracker.types import Architecture, Problem
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from tests.models import Net, Tied
 from tests.training import same, state_of
 from tracker.architecture import proof
+from tracker.architecture.describe import Description, describe
 from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
 from tracker.architecture.observe import observe_factory
-from tracker.architecture.proof import Description, describe
 from tracker.architecture.trust import Trust, parse_trust
 from tracker.errors import UnstorableError, UntrustedCheckpointError
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tracker.architecture.imports import Imports
 from tracker.architecture.observe import observed_call
-from tracker.architecture.quiet import quietly
+from tracker.architecture.quiet import WithoutInitialising, quietly
 from tracker.architecture.reader import Reader, malformed
 from tracker.architecture.references import NotReferableError, reference
 from tracker.architecture.structure import Tree
@@ -179,7 +179,11 @@ class _Construction:
         made: Any = None
         refused: list[str] = []
         try:
-            with quietly(refuse=not self._aloud) as refused, torch.device(self._device):
+            with (
+                quietly(refuse=not self._aloud) as refused,
+                torch.device(self._device),
+                WithoutInitialising(),
+            ):
                 made = make(*args, **kwargs)
         except TrackerError:
             raise

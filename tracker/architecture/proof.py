@@ -1,4 +1,4 @@
-"""Describes a model when it is logged, and proves that the description leads back to it.
+"""Proves that a description leads back to the model it was made of.
 
 Both descriptions are tried: the constructor call, then the module tree as it stands. Each is
 rebuilt without memory (on the meta device) and compared with the live model: classes, names,
@@ -15,44 +15,21 @@ import torch
 from blake3 import blake3
 from torch import Tensor, nn
 
-from tracker.architecture.call_text import call_text
 from tracker.architecture.compare import comparable, first_difference
-from tracker.architecture.constructor import construct, describe_call, proven_device
+from tracker.architecture.constructor import construct, proven_device
 from tracker.architecture.description import hides_tensor, modules_of, objects_of
 from tracker.architecture.donors import add_calls
-from tracker.architecture.generated import named_class
 from tracker.architecture.imports import Imports
-from tracker.architecture.observe import observed_call
 from tracker.architecture.rebuild import build
-from tracker.architecture.references import public_module_name
 from tracker.architecture.slots import TensorPool
 from tracker.architecture.structure import Tree, describe_tree
 from tracker.architecture.trust import Trust
 from tracker.errors import TrackerError
-from tracker.types import Architecture, Json, Problem, Rebuild
+from tracker.types import Json, Problem, Rebuild
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
-    """A model as it is stored.
-
-    Attributes:
-        architecture: How it is rebuilt.
-        state: Tensors of its state_dict, by key; the live ones.
-        extra: Tensors outside the state_dict that rebuilding needs, by name; the live ones.
-        state_values: The state_dict's entries that are not tensors, as typed JSON by key.
-        modules: Names of the Python modules that its classes come from.
-    """
-
-    architecture: Architecture
-    state: dict[str, Tensor]
-    extra: dict[str, Tensor]
-    state_values: dict[str, Json]
-    modules: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class Verdict:
     """What a proof came to: it depends on the description only, so it is kept.
 
     Attributes:
@@ -67,23 +44,19 @@ class _Verdict:
 
 
 _MAX_VERDICTS = 256
-_verdicts: dict[str, _Verdict] = {}
+_verdicts: dict[str, Verdict] = {}
 _QUIET: tuple[Mapping[str, Json], ...] = ({"device": "meta"}, {"device": "cpu"})
 
 
-def describe(model: nn.Module) -> Description:
-    """Return the description of a live model, with the way to rebuild it that was proven.
+def prove(constructor: Json, problems: list[Problem], structure: Json, tree: Tree) -> Verdict:
+    """Return the way to rebuild a model, from a proof now or an earlier one of equal descriptions.
 
-    The model is not changed, nor is any random generator. A second call for the same architecture
-    only describes; the proof is kept.
-
-    Raises:
-        UnstorableError: A tensor of the state_dict can't be stored; names it.
+    Args:
+        constructor: The calls that construct it, as they will be read back; None if there are none.
+        problems: What stood in the way of describing them.
+        structure: The tree as it will be read back.
+        tree: The live tree.
     """
-    tree = describe_tree(model)
-    own = set(tree.extra)
-    constructor, problems = describe_call(model, tree)
-    constructor, structure = _canonical(constructor), _canonical(tree.structure)
     key = blake3(json.dumps([constructor, comparable(structure)]).encode()).hexdigest()
     verdict = _verdicts.get(key)
     if verdict is None:
@@ -91,37 +64,10 @@ def describe(model: nn.Module) -> Description:
         if len(_verdicts) >= _MAX_VERDICTS:
             _verdicts.clear()
         _verdicts[key] = verdict
-    chosen = verdict.rebuild == "constructor"
-    with_calls = verdict.rebuild == "structure" and bool(tree.problems)
-    if with_calls:
-        add_calls(tree)
-        structure = _told(_canonical(tree.structure), verdict.how)
-    text = call_text(model)
-    kind = named_class(model)
-    architecture = Architecture(
-        rebuild=verdict.rebuild,
-        model_class=f"{public_module_name(kind.__module__)}:{kind.__qualname__}",
-        model_text=text.call,
-        params=text.params,
-        constructor={**constructor, **verdict.how}
-        if chosen and isinstance(constructor, dict)
-        else None,
-        structure=structure,
-        problems=verdict.problems,
-    )
-    extra = {n: t for n, t in tree.extra.items() if chosen or with_calls or n in own}
-    return Description(architecture, tree.state, extra, tree.state_values, _modules_of(model, tree))
+    return verdict
 
 
-def _modules_of(model: nn.Module, tree: Tree) -> frozenset[str]:
-    """Return the Python modules that the model's code is in."""
-    classes = {cls for module in tree.modules for cls in type(module).__mro__}
-    call = observed_call(model)
-    makers = {*classes, *([] if call is None else [call.cls])}
-    return frozenset(public_module_name(maker.__module__) for maker in makers)
-
-
-def _canonical(data: Json) -> Json:
+def canonical(data: Json) -> Json:
     """Return the JSON as it will be read back, so that the proof is about what is stored."""
     read: Json = json.loads(json.dumps(data, sort_keys=True))
     return read
@@ -129,7 +75,7 @@ def _canonical(data: Json) -> Json:
 
 def _prove(
     constructor: Json, constructor_problems: list[Problem], structure: Json, tree: Tree
-) -> _Verdict:
+) -> Verdict:
     """Try the ways in the order in which they are preferred."""
     named = _modules_named([constructor, structure])
     packages = frozenset(name.split(".")[0] for name in named)
@@ -141,19 +87,19 @@ def _prove(
     constructible = constructor is not None and not _hidden_tensor(structure)
     for how in _QUIET if constructible else ():
         if attempt.constructor(constructor, how):
-            return _Verdict("constructor", how, tuple(tree.problems))
+            return Verdict("constructor", how, tuple(tree.problems))
     if not tree.problems or add_calls(tree):
-        whole = _canonical(tree.structure)
+        whole = canonical(tree.structure)
         for how in _QUIET if tree.problems else ({},):
-            if attempt.structure(_told(whole, how)):
-                return _Verdict("structure", how, tuple(problems + attempt.failures))
+            if attempt.structure(told(whole, how)):
+                return Verdict("structure", how, tuple(problems + attempt.failures))
     for how in _QUIET if attempt.refused else ():
         if attempt.constructor(constructor, {**how, "aloud": True}):
-            return _Verdict("constructor", {**how, "aloud": True}, tuple(attempt.failures))
-    return _Verdict("none", {}, (*tree.problems, *attempt.failures, *problems))
+            return Verdict("constructor", {**how, "aloud": True}, tuple(attempt.failures))
+    return Verdict("none", {}, (*tree.problems, *attempt.failures, *problems))
 
 
-def _told(structure: Json, how: Mapping[str, Json]) -> Json:
+def told(structure: Json, how: Mapping[str, Json]) -> Json:
     """Return the structure with its constructor calls told where to run."""
     if not isinstance(structure, dict):
         return structure
@@ -181,11 +127,11 @@ class _Attempts:
 
     def constructor(self, description: Json, how: Mapping[str, Json]) -> bool:
         """Return whether the constructor call gives the model again."""
-        told = {**description, **how}  # type: ignore[dict-item]
+        call = {**description, **how}  # type: ignore[dict-item]
         pool = TensorPool() if how["device"] == "meta" else TensorPool(self._copy)
-        device = proven_device(told)
+        device = proven_device(call)
         return self._succeeds(
-            "constructor", lambda: construct(told, self._imports, pool.get, device)
+            "constructor", lambda: construct(call, self._imports, pool.get, device)
         )
 
     def structure(self, structure: Json) -> bool:

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 _EVENTS = {
     "socket.connect": "connect to the network",
@@ -83,6 +85,35 @@ def quietly(*, refuse: bool = True) -> Iterator[list[str]]:
         np.random.set_state(numpy_state)
 
 
+class WithoutInitialising(TorchFunctionMode):
+    """Leaves out random initialisation on the meta device, where there is nothing to initialise.
+
+    Torch would import its compiler for some of it, which takes longer than everything else.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _INITIALISING:
+            tensor = args[0] if args else (kwargs or {}).get("tensor")
+            if isinstance(tensor, Tensor) and tensor.is_meta:
+                return tensor
+        return func(*args, **(kwargs or {}))
+
+
+_RANDOM = "bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_".split()
+_INITIALISING = frozenset(
+    [
+        *(getattr(Tensor, name) for name in _RANDOM),
+        *(
+            function
+            for name, function in vars(torch.nn.init).items()
+            if name.endswith("_") and name[0] != "_"
+        ),
+    ]
+)
+
+
 @cache
 def _install() -> None:
     # Once and for good: Python has no way to remove an audit hook.
@@ -94,7 +125,7 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     if tried is None:
         return
     what = _written_file(arguments) if event == "open" else _EVENTS.get(event)
-    if what is not None and not any(_is_byte_code(argument) for argument in arguments):
+    if what is not None and not _is_importing():
         tried.append(what.format(*arguments))
         raise NoisyConstructorError(f"a model's constructor may not {tried[-1]}")
 
@@ -107,6 +138,15 @@ def _written_file(arguments: tuple[Any, ...]) -> str | None:
     return "write the file {0!r}"
 
 
-def _is_byte_code(argument: Any) -> bool:
-    """Return whether a file is of Python's own cache: a constructor may import."""
-    return isinstance(argument, str) and "__pycache__" in argument
+def _is_importing() -> bool:
+    """Return whether a module is being imported: what it does then, it does in every program."""
+    frame = sys._getframe(2)
+    while frame is not None and not _is_own(frame.f_globals):
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _is_own(names: dict[str, Any]) -> bool:
+    return str(names.get("__name__")).startswith(__package__)

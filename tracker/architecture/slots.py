@@ -75,8 +75,11 @@ class Views:
         """Return of which slot, and how, ``tensor`` is a view; None if it is not."""
         if tensor.layout != torch.strided or not tensor.numel():
             return None
+        bases = self._bases.get(tensor.untyped_storage().data_ptr(), ())
+        if not bases or bases[0][0] is tensor:
+            return None
         start, end = extent(tensor)
-        for base, slot in self._bases.get(tensor.untyped_storage().data_ptr(), ()):
+        for base, slot in bases:
             if base is tensor:
                 return None
             first, last = extent(base)

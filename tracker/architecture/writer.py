@@ -252,6 +252,7 @@ def _plain_part(value: Any) -> Any:
 def _advice(value: object, path: str, error: NotReferableError) -> str:
     what = "a function" if callable(value) and not isinstance(value, type) else "of a class"
     return (
-        f"{path}: is {what} that can't be found by name: {error}. Define it at the top level of a "
-        "module, or build the model with it inside __init__."
+        f"{path}: is {what} that can't be found by name: {error}. You can: define it at the top "
+        "level of a module; make the model with tracker.reconstruct_with(factory, …); or load the "
+        "weights into an instance, with checkpoint.load_state_dict()."
     )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracker.architecture.proof import Description, describe
+from tracker.architecture.describe import Description, describe
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError
 from tracker.example.recording import Example, record
