@@ -13,7 +13,10 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         "MLFLOW_TRACKING_URI",
         "TRACKER_CATALOG_URI",
         "TRACKER_CACHE_DIR",
+        "TRACKER_SPOOL_DIR",
+        "TRACKER_OFFLINE",
         "XDG_CACHE_HOME",
+        "XDG_DATA_HOME",
         "TRACKER_OBSERVE",
         "TRACKER_TRUSTED_PACKAGES",
     ):
@@ -26,6 +29,8 @@ def test_without_any_setting_mlflows_own_default_is_in_force() -> None:
     assert settings.observe()
     assert settings.trusted_packages() is None
     assert settings.cache_directory() == Path.home() / ".cache" / "tracker"
+    assert settings.spool_directory() == Path.home() / ".local" / "share" / "tracker" / "spool"
+    assert not settings.offline()
 
 
 def test_settings_are_read_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,3 +89,43 @@ def test_observing_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_uri_is_shown_without_its_password(uri: str, shown: str) -> None:
     assert settings.display_uri(uri) == shown
+
+
+def test_the_spool_lies_where_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert settings.spool_directory() == tmp_path / "tracker" / "spool"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", "waiting")
+    assert settings.spool_directory() == tmp_path / "waiting"
+
+
+@pytest.mark.parametrize(("value", "offline"), [("1", True), ("yes", True), ("0", False)])
+def test_offline_is_switched_on_by_any_value_but_0(
+    monkeypatch: pytest.MonkeyPatch, value: str, offline: bool
+) -> None:
+    monkeypatch.setenv("TRACKER_OFFLINE", value)
+    assert settings.offline() is offline
+
+
+def test_a_relative_database_is_the_same_from_everywhere_once_it_is_absolute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settings.absolute_uri("sqlite:///mlflow.db") == f"sqlite:///{tmp_path}/mlflow.db"
+    for uri in ("sqlite:////data/mlflow.db", "sqlite:///:memory:", "http://a/b", "databricks"):
+        assert settings.absolute_uri(uri) == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "written"),
+    [
+        ("postgresql://ada:secret@db/mlflow", "postgresql://ada@db/mlflow"),
+        (
+            "postgresql://db/mlflow?user=a&password=secret",
+            "postgresql://db/mlflow?user=a&password=",
+        ),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_no_password_is_written_to_a_file(uri: str, written: str) -> None:
+    assert settings.without_password(uri) == written

@@ -20,6 +20,7 @@ The tree::
     ├── CatalogError                        the SQL catalog can't be used
     │   └── CatalogVersionError             its schema is older or newer than this tracker
     ├── RecordError                         MLflow refused or could not be reached
+    │   └── RecordUnreachableError          it could not be reached; trying later may help
     └── StorageError                        the disk or artifact store refused
 
 `TrackerWarning` (UserWarning) is for what deserves a look but lost nothing.
@@ -123,6 +124,10 @@ class CatalogVersionError(CatalogError):
 
 class RecordError(TrackerError):
     """MLflow refused a request or could not be reached."""
+
+
+class RecordUnreachableError(RecordError):
+    """MLflow could not be reached, or was too busy to answer; the same may succeed later."""
 
 
 class StorageError(TrackerError):

@@ -35,6 +35,23 @@ def cache_directory() -> Path:
     return Path(base).expanduser() / "tracker"
 
 
+def spool_directory() -> Path:
+    """Return ``TRACKER_SPOOL_DIR``: where checkpoints wait until MLflow can have them.
+
+    Not in the cache, which people delete: nothing else may hold these.
+    """
+    given = os.environ.get("TRACKER_SPOOL_DIR")
+    if given:
+        return Path(given).expanduser().absolute()
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser().absolute() / "tracker" / "spool"
+
+
+def offline() -> bool:
+    """Return True if ``TRACKER_OFFLINE=1`` keeps every checkpoint in the spool until it is sent."""
+    return os.environ.get("TRACKER_OFFLINE", "0") not in ("", "0")
+
+
 def observe() -> bool:
     """Return False if ``TRACKER_OBSERVE=0`` switches off observing constructors."""
     return os.environ.get("TRACKER_OBSERVE", "1") != "0"
@@ -49,6 +66,30 @@ def trusted_packages() -> frozenset[str] | None:
     if given is None:
         return None
     return frozenset(name.strip() for name in given.split(",") if name.strip())
+
+
+def absolute_uri(uri: str) -> str:
+    """Return a tracking URI that means the same store in whatever directory it is read.
+
+    Example:
+        >>> absolute_uri("sqlite:///mlflow.db")
+        'sqlite:////home/ada/digits/mlflow.db'
+    """
+    scheme, separator, path = uri.partition(":///")
+    if separator and scheme.startswith("sqlite") and not path.startswith(("/", ":memory:")):
+        return f"{scheme}:///{Path(path).absolute()}" if path else uri
+    return uri
+
+
+def without_password(uri: str) -> str:
+    """Return a URI as it may be written to a file: with the user's name alone.
+
+    Example:
+        >>> without_password("postgresql://ada:secret@db/mlflow")
+        'postgresql://ada@db/mlflow'
+    """
+    without_user_info = re.sub(r"(://[^:/@]*):.*@", r"\1@", uri, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1", without_user_info, flags=re.IGNORECASE)
 
 
 def display_uri(uri: str) -> str:

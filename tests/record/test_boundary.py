@@ -1,16 +1,36 @@
 from __future__ import annotations
 
+import http.server
 import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+import requests
+import sqlalchemy.exc
+from botocore.exceptions import EndpointConnectionError
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
 from tracker import settings
-from tracker.errors import InvalidArgumentError, NotFoundError, RecordError
-from tracker.record.boundary import connect, mlflow_errors, tracking_uri
+from tracker.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    RecordError,
+    RecordUnreachableError,
+)
+from tracker.record.boundary import (
+    check_reachable,
+    connect,
+    is_unreachable,
+    mlflow_errors,
+    tracking_uri,
+)
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -20,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
     [
         (MlflowException("no"), RecordError),
         (MlflowException("no", error_code=RESOURCE_DOES_NOT_EXIST), NotFoundError),
-        (ConnectionError("no"), RecordError),
+        (ConnectionError("no"), RecordUnreachableError),
         (TypeError("no"), RecordError),
     ],
 )
@@ -75,3 +95,110 @@ def test_without_any_setting_mlflow_means_the_file_that_settings_say(workplace: 
     assert settings.tracking_uri() == "sqlite:///mlflow.db"
     assert tracking_uri().endswith("mlflow.db")
     assert Path(tracking_uri().removeprefix("sqlite:///")).absolute() == workplace / "mlflow.db"
+
+
+def answered(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"status {status}", response=response)
+
+
+def wrapped_by_mlflow(error: Exception) -> MlflowException:
+    """Return an error as MLflow's client makes it of one of requests: by its context alone."""
+    try:
+        try:
+            raise error
+        except type(error):
+            raise MlflowException("API request failed")  # noqa: B904 - it is what MLflow does
+    except MlflowException as wrapped:
+        return wrapped
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError("refused"),
+        socket.gaierror("no such name"),
+        TimeoutError("timed out"),
+        requests.ConnectionError("refused"),
+        requests.ReadTimeout("timed out"),
+        requests.exceptions.RetryError("too many 503 error responses"),
+        answered(429),
+        answered(502),
+        RestException({"error_code": "INTERNAL_ERROR", "message": "a bug"}),
+        RestException({"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slowly"}),
+        MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE),
+        wrapped_by_mlflow(requests.ConnectionError("refused")),
+        sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("gone")),
+        EndpointConnectionError(endpoint_url="http://minio"),
+    ],
+    ids=repr,
+)
+def test_the_same_may_succeed_later(error: Exception) -> None:
+    assert is_unreachable(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        answered(403),
+        answered(413),
+        RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}),
+        RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}),
+        MlflowException("no"),
+        wrapped_by_mlflow(ValueError("no")),
+        TypeError("no"),
+        PermissionError("no"),
+    ],
+    ids=repr,
+)
+def test_an_answer_stays_an_answer(error: Exception) -> None:
+    assert not is_unreachable(error)
+
+
+@pytest.fixture
+def server() -> Iterator[type[http.server.BaseHTTPRequestHandler]]:
+    """A web server whose handler answers with its ``status``; its ``uri`` says where."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        status, uri = 200, ""
+
+        def do_GET(self) -> None:
+            self.send_response(self.status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        Handler.uri = f"http://127.0.0.1:{running.server_address[1]}"
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield Handler
+        running.shutdown()
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 404])
+def test_whoever_answers_can_be_reached(server: Any, status: int) -> None:
+    server.status = status
+    check_reachable(server.uri)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_a_proxy_with_nobody_behind_it_can_not(server: Any, status: int) -> None:
+    server.status = status
+    with pytest.raises(RecordUnreachableError, match=f"status {status}"):
+        check_reachable(server.uri)
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])
+def test_where_nobody_listens_is_known_within_seconds(scheme: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        started = time.monotonic()
+        with pytest.raises(RecordUnreachableError, match=f"{scheme.split('+')[0]}.*127.0.0.1"):
+            check_reachable(f"{scheme}://ada@127.0.0.1:{unused.getsockname()[1]}/mlflow")
+    assert time.monotonic() - started < 6
+
+
+def test_a_local_database_needs_no_asking(tmp_path: Path) -> None:
+    check_reachable(f"sqlite:///{tmp_path}/mlflow.db")

@@ -1,19 +1,37 @@
-"""Where MLflow's errors become tracker's."""
+"""Where MLflow's errors become tracker's, and where it is asked whether it can be reached at all.
+
+MLflow's own client tries a refused connection again for minutes. `check_reachable` knows within
+seconds.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from tracker import settings
-from tracker.errors import NotFoundError, RecordError, TrackerError
+from tracker.errors import NotFoundError, RecordError, RecordUnreachableError, TrackerError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     Client: TypeAlias = MlflowClient
+
+_SECONDS_TO_ANSWER = 5
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_UNREACHABLE = frozenset(
+    {
+        *("ConnectionError", "TimeoutError", "gaierror"),
+        *("Timeout", "RetryError", "ChunkedEncodingError"),  # requests
+        *("ProtocolError", "MaxRetryError"),  # urllib3
+        *("HTTPClientError", "ConnectionClosedError"),  # botocore
+        *("OperationalError", "InterfaceError"),  # SQLAlchemy
+    }
+)
+"""Names of exceptions, of libraries that MLflow may or may not use, and of their subclasses."""
 
 
 def tracking_uri() -> str:
@@ -37,29 +55,92 @@ def connect(uri: str) -> Client:
 
 @contextlib.contextmanager
 def mlflow_errors(doing: str, uri: str | None = None) -> Iterator[None]:
-    """Turn what MLflow raises into RecordError or NotFoundError.
+    """Turn what MLflow raises into RecordError, RecordUnreachableError or NotFoundError.
 
     Args:
         doing: What was being done, for the message: ``"logging metrics of run 3f…"``.
         uri: The tracking URI that was used; the one in force by default.
     """
-    from mlflow.exceptions import MlflowException
-
     used = uri or tracking_uri()
     try:
         yield
     except TrackerError:
         raise
-    except MlflowException as error:
-        kind = NotFoundError if error.error_code == "RESOURCE_DOES_NOT_EXIST" else RecordError
-        raise kind(f"MLflow refused {doing}: {_without_password(error.message, used)}") from error
     except Exception as error:
-        # requests, urllib3, SQLAlchemy and boto3 errors all pass through MLflow unchanged.
-        raise RecordError(
+        raise _ours(error, doing, used) from error
+
+
+def _ours(error: Exception, doing: str, uri: str) -> TrackerError:
+    from mlflow.exceptions import MlflowException
+
+    told = _without_password(getattr(error, "message", None) or str(error), uri)
+    if is_unreachable(error):
+        return RecordUnreachableError(
             f"MLflow could not be reached for {doing} (tracking URI "
-            f"{settings.display_uri(used)}): {type(error).__name__}: "
-            f"{_without_password(str(error), used)}"
-        ) from error
+            f"{settings.display_uri(uri)}): {type(error).__name__}: {told}"
+        )
+    if isinstance(error, MlflowException):
+        kind = NotFoundError if error.error_code == "RESOURCE_DOES_NOT_EXIST" else RecordError
+        return kind(f"MLflow refused {doing}: {told}")
+    # requests, urllib3, SQLAlchemy and boto3 errors all pass through MLflow unchanged.
+    return RecordError(
+        f"MLflow failed at {doing} (tracking URI {settings.display_uri(uri)}): "
+        f"{type(error).__name__}: {told}"
+    )
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Return whether an error of MLflow's says that nobody answered, or nobody had the time to.
+
+    The same request may succeed later: no connection, no name, a timeout, 429, 5xx. Whatever else
+    is an answer.
+    """
+    from mlflow.exceptions import MlflowException, RestException
+
+    if isinstance(error, MlflowException):
+        if error.error_code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"):
+            return True
+        if isinstance(error, RestException):
+            return int(error.get_http_status_code()) >= 500  # type: ignore[no-untyped-call]
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(status, int):
+        return status >= 500 or status == 429
+    if any(cls.__name__ in _UNREACHABLE for cls in type(error).__mro__):
+        return True
+    below = error.__cause__ or error.__context__
+    return below is not None and is_unreachable(below)
+
+
+def check_reachable(uri: str) -> None:
+    """Ask whether somebody answers at a tracking URI, within seconds.
+
+    Raises:
+        RecordUnreachableError: Nobody does, or a proxy says that nobody is behind it.
+    """
+    parts = urlsplit(uri)
+    with mlflow_errors("asking whether it answers", uri):
+        if parts.scheme in ("http", "https"):
+            _ask_server(uri)
+        elif parts.hostname and parts.scheme.split("+")[0] in _PORTS:
+            port = parts.port or _PORTS[parts.scheme.split("+")[0]]
+            socket.create_connection((parts.hostname, port), _SECONDS_TO_ANSWER).close()
+
+
+def _ask_server(uri: str) -> None:
+    # MLflow asks by means of requests: the same proxies and certificates apply.
+    import requests
+
+    try:
+        answer = requests.get(
+            f"{uri.rstrip('/')}/health", timeout=_SECONDS_TO_ANSWER, allow_redirects=False
+        )
+    except requests.exceptions.SSLError:
+        return  # somebody is there; MLflow has settings for certificates
+    if answer.status_code >= 500 or answer.status_code == 429:
+        raise RecordUnreachableError(
+            f"MLflow could not be reached: {settings.display_uri(uri)} answers with status "
+            f"{answer.status_code} ({answer.reason})."
+        )
 
 
 def _without_password(text: str, uri: str) -> str:
