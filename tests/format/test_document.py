@@ -15,7 +15,7 @@ from tracker.values.leaves import LEAF_BY_TAG
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
-FROZEN = ROOT / "tests" / "frozen" / f"v{FORMAT_VERSION[0]}"
+FROZEN = [ROOT / "tests" / "frozen" / version for version in ("v1", "v1_1")]
 
 
 def section(title: str) -> str:
@@ -30,9 +30,12 @@ def reader() -> dict:
     return names
 
 
-def test_the_reader_of_the_document_reads_a_checkpoint(reader):
-    facts = json.loads((FROZEN / "expected.json").read_text())
-    _, tensors = reader["read_checkpoint"](FROZEN / "checkpoint", facts["manifest_digest"])
+@pytest.mark.parametrize("version", FROZEN, ids=lambda path: path.name)
+def test_the_reader_of_the_document_reads_a_checkpoint(reader, version):
+    facts = json.loads((version / "expected.json").read_text())
+    _, tensors = reader["read_checkpoint"](
+        version / "checkpoint", facts["manifest_digest"], lambda checkpoint: version / checkpoint
+    )
     expected = {
         (group, name): (fact["dtype"].removeprefix("torch."), fact["shape"], fact["bytes"])
         for group, named in facts["tensors"].items()
@@ -43,7 +46,7 @@ def test_the_reader_of_the_document_reads_a_checkpoint(reader):
 
 def test_the_reader_of_the_document_notices_another_manifest(reader):
     with pytest.raises(ValueError, match=r"checkpoint\.json"):
-        reader["read_checkpoint"](FROZEN / "checkpoint", "0" * 64)
+        reader["read_checkpoint"](FROZEN[0] / "checkpoint", "0" * 64)
 
 
 def test_the_document_has_the_version():
@@ -67,8 +70,13 @@ def test_the_document_has_every_tag_of_a_value():
     assert tags == LEAF_BY_TAG.keys() | set(re.findall(r'"(\$\w+)"', source))
 
 
-def test_the_document_has_every_key_of_the_manifest():
-    manifest = json.loads((FROZEN / "checkpoint" / "checkpoint.json").read_bytes())
+@pytest.mark.parametrize("version", FROZEN, ids=lambda path: path.name)
+def test_the_document_has_every_key_of_the_manifest(version):
+    manifest = json.loads((version / "checkpoint" / "checkpoint.json").read_bytes())
     documented = set(re.findall(r"`(\w+)`", section("The manifest")))
     assert documented >= manifest.keys()
+    entries = [entry for named in manifest["tensors"].values() for entry in named.values()]
+    assert documented >= {key for entry in entries for key in entry}
     assert set(re.findall(r"`(\w+)`", section("Architecture"))) >= manifest["architecture"].keys()
+    elsewhere = set(re.findall(r"`(\w+)`", section("Tensors elsewhere")))
+    assert elsewhere >= {key for file in manifest.get("elsewhere", {}).values() for key in file}

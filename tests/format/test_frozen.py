@@ -20,7 +20,11 @@ VERSIONS = sorted(path.parent for path in FROZEN.glob("v*/expected.json"))
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda path: path.name)
 def test_every_tensor_is_read_bit_for_bit(version):
     facts = json.loads((version / "expected.json").read_text())
-    stored = open_checkpoint(version / "checkpoint", manifest_digest=facts["manifest_digest"])
+    stored = open_checkpoint(
+        version / "checkpoint",
+        manifest_digest=facts["manifest_digest"],
+        locate=lambda checkpoint, file: version / checkpoint,
+    )
     stored.verify()
     assert stored.manifest.tensors.keys() == facts["tensors"].keys()
     for group, expected in facts["tensors"].items():
@@ -60,3 +64,22 @@ def test_version_1_says_what_it_said():
     )
     assert stored.read_file("source/vision/net.py") == b"class Net: ...\n"
     assert stored.tensor("model", "tied") is stored.tensor("model", "float32")
+
+
+def test_version_1_1_refers_to_an_earlier_checkpoint():
+    version = FROZEN / "v1_1"
+    (first,) = (path.name for path in version.glob("m-*"))
+    stored = open_checkpoint(
+        version / "checkpoint", locate=lambda checkpoint, file: version / checkpoint
+    )
+    assert stored.manifest.references == [first]
+    entries = stored.manifest.tensors["model"]
+    held = f"{first}/model.safetensors"
+    assert (entries["renamed"].file, entries["renamed"].tensor) == (held, "frozen")
+    assert (entries["backbone.weight"].file, entries["backbone.weight"].tensor) == (held, None)
+    assert entries["head.weight"].file == entries["backbone.small"].file == "model.safetensors"
+    assert stored.tensor("model", "backbone.tied") is stored.tensor("model", "backbone.weight")
+    equal = stored.tensor("training", "optimizer.state.0.exp_avg")
+    assert equal.data_ptr() != stored.tensor("model", "renamed").data_ptr()
+    # The first one needs nobody.
+    open_checkpoint(version / first).verify()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tracker.format.dtypes import DTYPES
 from tracker.format.manifest import Manifest
-from tracker.types import FileElsewhere, TensorEntry
+from tracker.types import FileElsewhere
 
 SMALLEST = 4096
 """Bytes; what is smaller is stored again: to find it elsewhere would cost more than it saves."""
@@ -60,16 +60,15 @@ def known_tensors(manifest: Manifest, checkpoint_id: str) -> dict[TensorKey, Sto
         >>> known = known_tensors(written.manifest, "m-0f3c")
         >>> write_checkpoint(Path("epoch-7"), content, known=known)
     """
-    return {
-        key: StoredTensor(_place(manifest, entry.file, checkpoint_id), entry.tensor or name)
-        for entries in manifest.tensors.values()
-        for name, entry in entries.items()
-        if entry.same_as is None and (key := _key(entry)).size >= SMALLEST
-    }
-
-
-def _key(entry: TensorEntry) -> TensorKey:
-    return TensorKey(entry.digest, entry.dtype, entry.shape)
+    known: dict[TensorKey, StoredTensor] = {}
+    # Of equal tensors the model's is known, so that a model needs no file of training state.
+    for group in sorted(manifest.tensors, key=lambda group: group != "model"):
+        for name, entry in manifest.tensors[group].items():
+            key = TensorKey(entry.digest, entry.dtype, entry.shape)
+            if entry.same_as is None and key.size >= SMALLEST and key not in known:
+                place = _place(manifest, entry.file, checkpoint_id)
+                known[key] = StoredTensor(place, entry.tensor or name)
+    return known
 
 
 def _place(manifest: Manifest, file: str, checkpoint_id: str) -> FileElsewhere:
