@@ -1,0 +1,251 @@
+"""The spool: checkpoints kept on the local disk until MLflow has them.
+
+Each waits in a directory of its own, ``<spool>/<id>/``: the complete checkpoint in ``checkpoint/``
+and, written last, ``delivery.json``, which says where it is to go. A directory without that file is
+half-written or already delivered, and nobody's any more. The spool outlives its processes, and
+several may deliver from it: who does holds the lock of that one checkpoint, which its death
+releases.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tracker import settings
+from tracker.errors import FormatError, NewerFormatError, StorageError
+from tracker.format.fields import Field
+from tracker.format.files import make_directory, replacing, sync_directory
+from tracker.record.sessions import Session
+
+CHECKPOINT = "checkpoint"
+DELIVERY = "delivery.json"
+_LOCK = "lock"
+_RUNS_LOCK = "runs.lock"
+_VERSION = 1
+_SECONDS_UNTIL_SWEPT = 24 * 60 * 60
+
+_log = logging.getLogger("tracker.saving")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A checkpoint in the spool: where it waits, where it is to go, and what was tried.
+
+    Attributes:
+        directory: Where it waits.
+        name: The checkpoint's name, for messages.
+        tracking_uri: The tracking store that it goes to; without a password, which must not be
+            written down.
+        run_id: The run that it belongs to, or None if its run is yet to be made.
+        session: What that run will be made of, if ``run_id`` is None.
+        created_at: When it was logged, in milliseconds since 1970-01-01 UTC.
+        attempts: How often it was tried to deliver it.
+        model_id: Its logged model, once there is one.
+        error: How the last attempt ended.
+        refused: Whether MLflow answered and refused, so that only somebody who looks into it
+            should try again.
+    """
+
+    directory: Path
+    name: str
+    tracking_uri: str
+    run_id: str | None
+    session: Session | None
+    created_at: int
+    attempts: int = 0
+    model_id: str | None = None
+    error: str | None = None
+    refused: bool = False
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others, for ever: the tag ``tracker.delivery`` in MLflow."""
+        return self.directory.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint's directory."""
+        return self.directory / CHECKPOINT
+
+
+def new_directory() -> Path:
+    """Make the directory of a checkpoint that is to be written into the spool.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    spool = settings.spool_directory()
+    directory = spool / uuid.uuid4().hex
+    for made in make_directory(directory):
+        # Weights and source are nobody else's business.
+        made.chmod(0o700)
+    sync_directory(spool)
+    return directory
+
+
+def write(delivery: Delivery) -> None:
+    """Write what is known about a delivery; the first time this makes it one.
+
+    Raises:
+        StorageError: The disk refused; what was there before is still there.
+    """
+    known = {
+        "version": _VERSION,
+        **{k: v for k, v in asdict(delivery).items() if k != "directory"},
+    }
+    data = json.dumps(known, indent=1, ensure_ascii=False).encode()
+    with replacing(delivery.directory / DELIVERY, len(data)) as file:
+        file.write(data)
+    sync_directory(delivery.directory)
+
+
+def read(directory: Path) -> Delivery | None:
+    """Return the delivery that waits in a directory, or None if none does (any more).
+
+    Raises:
+        FormatError: Its ``delivery.json`` can't be read.
+        NewerFormatError: A newer tracker wrote it.
+        StorageError: The disk refused.
+    """
+    path = directory / DELIVERY
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path}: can't be read: {error.strerror}.") from error
+    try:
+        root = Field(json.loads(data), str(path))
+    except ValueError as error:
+        raise FormatError(f"{path}: is not JSON: {error}.") from error
+    version = root.at("version").integer()
+    if version > _VERSION:
+        raise NewerFormatError(
+            f"{path}: is of version {version}, and this tracker knows {_VERSION}; install a newer "
+            "one to deliver it."
+        )
+    return Delivery(
+        directory=directory,
+        name=root.at("name").text(),
+        tracking_uri=root.at("tracking_uri").text(),
+        run_id=root.at("run_id").optional(Field.text),
+        session=root.at("session").optional(_session),
+        created_at=root.at("created_at").integer(),
+        attempts=root.at("attempts").integer(),
+        model_id=root.at("model_id").optional(Field.text),
+        error=root.at("error").optional(Field.text),
+        refused=root.at("refused").flag(),
+    )
+
+
+def _session(field: Field) -> Session:
+    return Session(
+        id=field.at("id").text(),
+        experiment_id=field.at("experiment_id").optional(Field.text),
+        experiment=field.at("experiment").optional(Field.text),
+        started_at=field.at("started_at").integer(),
+        tags=field.at("tags").texts(),
+    )
+
+
+def waiting() -> list[Delivery]:
+    """Return everything that waits, the oldest first; what can't be read is logged and stays."""
+    found: list[Delivery] = []
+    for directory in _directories():
+        try:
+            delivery = read(directory)
+        except (FormatError, StorageError) as error:
+            _log.warning("A checkpoint in the spool can't be delivered: %s", error)
+            continue
+        if delivery is not None:
+            found.append(delivery)
+    return sorted(found, key=lambda delivery: (delivery.created_at, delivery.id))
+
+
+def _directories() -> list[Path]:
+    spool = settings.spool_directory()
+    try:
+        return [path for path in spool.iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"The spool {spool} can't be read: {error.strerror}.") from error
+
+
+@contextmanager
+def locked(delivery: Delivery, *, wait: bool = False) -> Iterator[bool]:
+    """Keep all others from delivering a checkpoint meanwhile; then `read` tells if it still waits.
+
+    Args:
+        delivery: What to deliver.
+        wait: Wait until others are done with it.
+
+    Yields:
+        Whether it is ours; False if others deliver it at this moment.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    lock = FileLock(delivery.directory / _LOCK, blocking=wait, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except FileNotFoundError:
+        pass  # it is delivered, and nothing is left to lock
+    except OSError as error:
+        raise StorageError(f"{lock.lock_file}: can't be locked: {error.strerror}.") from error
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def making_runs() -> Iterator[None]:
+    """Keep all others from making the run of a session meanwhile."""
+    with FileLock(settings.spool_directory() / _RUNS_LOCK, thread_local=False):
+        yield
+
+
+def forget(delivery: Delivery) -> None:
+    """Remove a checkpoint that MLflow has.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    try:
+        # First what makes it a delivery, so that a death in the middle leaves none.
+        (delivery.directory / DELIVERY).unlink(missing_ok=True)
+        sync_directory(delivery.directory)
+        shutil.rmtree(delivery.directory)
+    except OSError as error:
+        raise StorageError(f"{delivery.directory}: can't be removed: {error.strerror}.") from error
+
+
+def abandon(directory: Path) -> None:
+    """Remove a directory whose checkpoint could not be written, as far as the disk lets us."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what processes that died have left half-written or half-removed, after a day."""
+    for directory in _directories():
+        try:
+            age = time.time() - max(p.stat().st_mtime for p in (directory, *directory.rglob("*")))
+        except OSError:  # it is being removed at this moment
+            continue
+        if age > _SECONDS_UNTIL_SWEPT and not os.path.exists(directory / DELIVERY):
+            abandon(directory)
