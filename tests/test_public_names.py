@@ -18,6 +18,7 @@ from .training import log
 
 DOCUMENTED = [
     "Checkpoint",
+    "LoadReport",
     "PendingCheckpoint",
     "TrackerError",
     "__version__",
@@ -92,7 +93,7 @@ def test_help_imports_neither_torch_nor_mlflow(tmp_path: Path, arguments: list[s
 
 def test_listing_imports_neither_torch_nor_mlflow(workplace: Path) -> None:
     log(epoch=6, metrics={"val_loss": 0.5})
-    for arguments in (["list", "--json"], ["best", "val_loss"], ["show", "m-"]):
+    for arguments in (["list", "--json"], ["best", "val_loss"], ["show", "m-", "--json"]):
         statement = f"sys.argv[1:] = {arguments!r}; from tracker.cli import main; main()"
         imported = modules_after(statement, workplace)
         assert "sqlalchemy" in imported

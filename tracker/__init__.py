@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     )
     from tracker.checkpoint import Checkpoint
     from tracker.errors import TrackerError
+    from tracker.loading.report import LoadReport
     from tracker.pending import PendingCheckpoint
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Checkpoint": "tracker.checkpoint",
+    "LoadReport": "tracker.loading.report",
     "PendingCheckpoint": "tracker.pending",
     "TrackerError": "tracker.errors",
     "best_checkpoint": "tracker.api",
@@ -50,6 +52,7 @@ _HOMES = {
 
 __all__ = [
     "Checkpoint",
+    "LoadReport",
     "PendingCheckpoint",
     "TrackerError",
     "__version__",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from tracker.checkpoint import Checkpoint
 from tracker.errors import InvalidArgumentError
 from tracker.loading import find
+from tracker.loading.apart import explain_apart
+from tracker.loading.check import Checked, check
 from tracker.loading.mirror import fill_from_mlflow, open_current
 from tracker.loading.resolve import resolve
 from tracker.pending import PendingCheckpoint
@@ -18,6 +20,8 @@ from tracker.upkeep.doctor import Finding, examine
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from tracker.loading.report import LoadReport
 
 
 def log_checkpoint(
@@ -251,6 +255,28 @@ def as_checkpoint(source: Checkpoint | str) -> Checkpoint:
             f"source is a {type(source).__name__}; expected a Checkpoint, an id or a URI."
         )
     return Checkpoint(resolve(source))
+
+
+def explain_if_at_hand(checkpoint: Checkpoint) -> LoadReport | None:
+    """Return `Checkpoint.explain`, made in another process; None if its files are elsewhere."""
+    return explain_apart(checkpoint.record, download=False)
+
+
+def check_checkpoints(
+    sources: Sequence[str] = (), *, trust: Collection[str] = (), weights: bool = True
+) -> Iterator[Checked]:
+    """Rebuild checkpoints with the code that is importable now, each in a process of its own.
+
+    Args:
+        sources: See `load_model`; if empty, every version of a registered model that has an alias
+            and was made from a checkpoint.
+        trust: See `load_model`.
+        weights: Whether to read the weights; without them only the architecture is rebuilt.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+    """
+    return check(sources, trust=trust, weights=weights)
 
 
 def upgrade_database() -> Upgraded:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tracker.format import StoredCheckpoint
+    from tracker.loading.report import LoadReport
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -127,7 +128,9 @@ class Checkpoint:
             trust: Packages whose functions and objects the checkpoint may refer to beside its own;
                 ``"source"`` also runs the source that is kept in the checkpoint.
             classes: Classes by name, where they are not importable: ``{"Net": Net}``.
-            verify: Compare every byte with its digest before the model is built.
+            verify: Compare every byte with its digest before the model is built, and the model's
+                output for the example (see `log_checkpoint`) with that when it was logged: a
+                warning says if it differs.
 
         Returns:
             The model; its parameters require gradients as they did when it was logged. Local
@@ -198,11 +201,34 @@ class Checkpoint:
         export_state_dict(self._open(), Path(path))
         return Path(path)
 
-    def explain(self) -> str:
-        """Return how the model is rebuilt, and what stood in the way of other ways."""
+    def explain(
+        self,
+        *,
+        trust: str | Collection[str] | None = None,
+        classes: Mapping[str, Any] | None = None,
+        verify: bool = True,
+    ) -> LoadReport:
+        """Rebuild the model and report how it came to be, or why it can't be rebuilt here.
+
+        Args:
+            trust: See `load_model`.
+            classes: See `load_model`.
+            verify: See `load_model`.
+
+        Example:
+            >>> report = checkpoint.explain()
+            >>> print(report)
+            epoch-6 of run 0a1b2c: Net(hidden=384)
+            rebuilt: by its constructor, proven when it was logged to give the same model (on meta)
+            class tests.models:Net: already imported
+            verified: 12 tensors, 4815162 bytes
+            example: identical
+            >>> report.loads, report.diff
+            (True, '')
+        """
         from tracker.loading.explain import explain
 
-        return explain(self.record, self._open())
+        return explain(self.record, trust=trust, classes=classes, verify=verify)
 
     def _open(self) -> StoredCheckpoint:
         from tracker.loading.fetch import fetch

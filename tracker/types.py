@@ -13,6 +13,8 @@ Rebuild: TypeAlias = Literal["constructor", "structure", "none"]
 
 Mode: TypeAlias = Literal["min", "max"]
 
+Verdict: TypeAlias = Literal["identical", "within tolerance", "same shapes", "different"]
+
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
@@ -146,3 +148,24 @@ class Architecture:
     constructor: Json = None
     structure: Json = None
     problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a rebuilt model's output for the example compares with what was logged.
+
+    Attributes:
+        verdict: ``identical`` bit for bit; ``within tolerance`` as `torch.testing.assert_close`
+            has it for the dtype; ``same shapes`` if values can't be compared; ``different``.
+        path: Where the difference is largest, for example ``output.logits[0, 3]``; else empty.
+        difference: The largest absolute difference, if the values could be compared.
+        reason: What differs, or why values were not compared, in words.
+    """
+
+    verdict: Verdict
+    path: str = ""
+    difference: float | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.reason}" if self.reason else self.verdict

@@ -11,6 +11,7 @@ import sys
 import click
 
 from tracker import __version__
+from tracker.cli.check import check
 from tracker.cli.demo import demo
 from tracker.cli.find import best, list_checkpoints, show
 from tracker.cli.upkeep import db, doctor, export, reindex
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (list_checkpoints, best, show, export, demo, doctor, db, reindex):
+for command in (list_checkpoints, best, show, check, export, demo, doctor, db, reindex):
     cli.add_command(command)
 
 

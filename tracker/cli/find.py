@@ -105,12 +105,27 @@ def best(
 
 @click.command()
 @click.argument("checkpoint")
+@click.option(
+    "--diff", is_flag=True, help="Print only how the code differs from when it was logged."
+)
 @json_option
-def show(checkpoint: str, as_json_text: bool) -> None:
-    """Show everything known about CHECKPOINT: an id or the beginning of one, runs:/…, models:/…."""
-    from tracker import api
+def show(checkpoint: str, diff: bool, as_json_text: bool) -> None:
+    """Show everything known about CHECKPOINT: an id or the beginning of one, runs:/…, models:/….
 
-    _print_one(api.as_checkpoint(checkpoint), as_json_text)
+    Its model is rebuilt, if its files are on this machine, to tell how it loads.
+    """
+    from tracker import api
+    from tracker.cli.printing import as_json, print_checkpoint, print_diff, print_json, print_report
+
+    found = api.as_checkpoint(checkpoint)
+    report = api.explain_if_at_hand(found)
+    if as_json_text:
+        print_json({**as_json(found), "load": None if report is None else report.to_dict()})
+    elif diff:
+        print_diff(found, report)
+    else:
+        print_checkpoint(found)
+        print_report(found, report)
 
 
 def _print_one(checkpoint: Any, as_json_text: bool) -> None:

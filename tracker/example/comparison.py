@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-Verdict: TypeAlias = Literal["identical", "within tolerance", "same shapes", "different"]
+from tracker.types import Comparison
 
 Parts: TypeAlias = Sequence[tuple[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How a rebuilt model's output for the example compares with what was logged.
-
-    Attributes:
-        verdict: ``identical`` bit for bit; ``within tolerance`` as `torch.testing.assert_close`
-            has it for the dtype; ``same shapes`` if the model gives other values each time;
-            ``different``.
-        path: Where the difference is largest, for example ``output.logits[0, 3]``; else empty.
-        difference: The largest absolute difference, if the values could be compared.
-        reason: What differs, or why values were not compared, in words.
-    """
-
-    verdict: Verdict
-    path: str = ""
-    difference: float | None = None
-    reason: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
 
 
 def compare(expected: Parts, actual: Parts, *, values: bool = True) -> Comparison:

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from tracker.errors import FormatError, InvalidArgumentError, TrackerError
-from tracker.example.comparison import Comparison, Parts, compare
+from tracker.example.comparison import Parts, compare
 from tracker.example.running import device_of, run
-from tracker.types import Json
+from tracker.types import Comparison, Json
 from tracker.values import decode
 
 FetchTensor = Callable[[Json, str], Tensor]

@@ -38,10 +38,20 @@ def is_local(record: CheckpointRecord) -> bool:
     return artifacts.local_directory(record.artifact_uri) is not None
 
 
+def is_at_hand(record: CheckpointRecord) -> bool:
+    """Return whether the files lie on this machine, in a local store or fetched before."""
+    return is_local(record) or (_cache(record) / MANIFEST).is_file()
+
+
+def _cache(record: CheckpointRecord) -> Path:
+    name = f"{record.id}-{record.manifest_digest[:16]}"
+    return settings.cache_directory() / "checkpoints" / name
+
+
 def _cached(record: CheckpointRecord) -> Path:
     """Return the cached files; they are downloaded beside and renamed, so never seen half there."""
-    folder = settings.cache_directory() / "checkpoints"
-    target = folder / f"{record.id}-{record.manifest_digest[:16]}"
+    target = _cache(record)
+    folder = target.parent
     if (target / MANIFEST).is_file():
         return target
     try:

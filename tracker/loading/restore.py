@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,18 +13,27 @@ from torch import Tensor, nn
 
 from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
-from tracker.architecture.isolated import SourceFile
-from tracker.architecture.trust import parse_trust
-from tracker.errors import InvalidArgumentError, TrackerWarning
+from tracker.errors import ArchitectureError, InvalidArgumentError, TrackerWarning
+from tracker.example.replay import replay
 from tracker.format import StoredCheckpoint
+from tracker.format.dtypes import DTYPES
+from tracker.loading.classes import imports_for
+from tracker.loading.versions import VersionChange, version_changes
+from tracker.types import Comparison
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A model that was rebuilt, and where its classes were found."""
+    """A model that was rebuilt.
+
+    Attributes:
+        model: The model, in eval mode.
+        example: How its output for the example compares with what was logged; None if it was not
+            asked for, or there is no example.
+    """
 
     model: nn.Module
-    found: Mapping[str, str] = field(default_factory=dict)
+    example: Comparison | None = None
 
 
 def restore_model(
@@ -35,14 +45,15 @@ def restore_model(
     verify: bool = True,
     local: bool = False,
 ) -> Restored:
-    """Return the model of a checkpoint, in eval mode.
+    """Return the model of a checkpoint, in eval mode; warn of what makes it compute otherwise.
 
     Args:
         stored: The opened files.
         device: Where its tensors go.
         trust: What it may refer to beyond the fixed lists; ``"source"`` runs the archived source.
         classes: Classes by qualname or ``module:qualname``, instead of those found by import.
-        verify: Compare every byte with its digest before anything is returned.
+        verify: Compare every byte with its digest before anything is returned, and the model's
+            output for the example with that when it was logged.
         local: Whether the files come from a store on this machine.
 
     Raises:
@@ -51,31 +62,90 @@ def restore_model(
         UntrustedCheckpointError: It refers to something that loading must not touch.
     """
     target = check_device(device)
-    imports = Imports(
-        trust=parse_trust(trust),
-        classes=_check_classes(classes),
-        source=_source(stored),
-        local=local,
-        wanted=_wanted(stored),
-    )
+    imports = imports_for(stored, trust=trust, classes=classes, local=local)
+    versions = version_changes(stored.manifest.environment)
+    try:
+        restored = rebuild(stored, imports, target, verify=verify)
+    except ArchitectureError as error:
+        if versions:
+            error.add_note(f"Versions differ: {_listed(versions)}.")
+        raise
+    for module, file in imports.changed.items():
+        _warn(
+            f"The code of {module!r} in {file} is not what it was when the checkpoint was logged, "
+            "so the model may compute something else: checkpoint.explain().diff, or `tracker show "
+            '--diff`, has the difference. Pass trust="source" to use the source kept in the '
+            "checkpoint."
+        )
+    if restored.example is not None and restored.example.verdict == "different":
+        _warn(_different(restored.example, imports, versions))
+    return restored
+
+
+def rebuild(
+    stored: StoredCheckpoint,
+    imports: Imports,
+    device: torch.device,
+    *,
+    verify: bool,
+    weights: bool = True,
+) -> Restored:
+    """Return the model of a checkpoint, in eval mode, without a warning.
+
+    Args:
+        stored: The opened files.
+        imports: Where classes are found; learns what was found, changed and tried.
+        device: Where its tensors go.
+        verify: See `restore_model`.
+        weights: Whether to read the weights. Otherwise they are on the meta device, and the
+            example is not run.
+    """
     if verify:
         # Before anything is built: a broken file must not cost the time of building.
-        stored.verify("model")
-        stored.verify("architecture")
+        for group in ("model", "architecture") if weights else ("architecture",):
+            stored.verify(group)
 
     def fetch(group: str, name: str) -> Tensor:
-        return stored.tensor(group, name, verify=False).to(target)
+        if group == "model" and not weights:
+            return _without_values(stored, group, name)
+        return stored.tensor(group, name, verify=False).to(device)
 
-    model = instantiate(stored.manifest.architecture, stored.manifest.state_values, imports, fetch)
-    for module, file in imports.changed.items():
-        warnings.warn(
-            f"The code of {module!r} in {file} is not what it was when the checkpoint was logged, "
-            'so the model may compute something else. Pass trust="source" to use the source kept '
-            "in the checkpoint.",
-            TrackerWarning,
-            stacklevel=3,
-        )
-    return Restored(model.eval(), imports.found)
+    manifest = stored.manifest
+    model = instantiate(manifest.architecture, manifest.state_values, imports, fetch).eval()
+    if manifest.example is None or not (verify and weights):
+        return Restored(model)
+    return Restored(model, replay(model, manifest.example, partial(stored.tensor, "example")))
+
+
+def _without_values(stored: StoredCheckpoint, group: str, name: str) -> Tensor:
+    entry = stored.manifest.tensors.get(group, {}).get(name)
+    if entry is None:
+        return stored.tensor(group, name)  # which says what there is
+    return torch.empty(entry.shape, dtype=DTYPES[entry.dtype].torch, device="meta")
+
+
+def _different(found: Comparison, imports: Imports, versions: Sequence[VersionChange]) -> str:
+    causes = [
+        f"the code of {module} changed (see checkpoint.explain().diff)"
+        for module in imports.changed
+    ]
+    causes += [f"versions differ ({_listed(versions)})"] if versions else []
+    cause = "; ".join(causes) or (
+        "a function that it calls changed, a setting of torch or the processor is another. "
+        "checkpoint.explain() says what is known"
+    )
+    return (
+        "The model was rebuilt, but computes something else than when it was logged. Its output "
+        f"for the example input differs: {found.reason}. Possible causes: {cause}."
+    )
+
+
+def _listed(versions: Sequence[VersionChange]) -> str:
+    return ", ".join(map(str, versions))
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TrackerWarning, stacklevel=4)
 
 
 def restore_state_dict(
@@ -107,43 +177,3 @@ def check_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise InvalidArgumentError(f"device={device!r} can't be used here: {error}") from error
     return target
-
-
-def _check_classes(classes: Any) -> Mapping[str, Any]:
-    if classes is None:
-        return {}
-    if not isinstance(classes, Mapping) or not all(
-        isinstance(name, str) and isinstance(cls, type) for name, cls in classes.items()
-    ):
-        raise InvalidArgumentError(
-            'classes must be a dict of classes by name, for example classes={"Net": Net}.'
-        )
-    return classes
-
-
-def _source(stored: StoredCheckpoint) -> dict[str, SourceFile]:
-    return {
-        entry.module: SourceFile(
-            entry.module, stored.read_file(entry.file), entry.path, entry.script, entry.package
-        )
-        for entry in stored.manifest.source
-    }
-
-
-def _wanted(stored: StoredCheckpoint) -> dict[str, frozenset[str]]:
-    """Return, for each module of the source, the top-level names that the description needs."""
-    modules = {entry.module for entry in stored.manifest.source}
-    wanted: dict[str, set[str]] = {module: set() for module in modules}
-    architecture = stored.manifest.architecture
-    pending: list[Any] = [architecture.structure, architecture.constructor]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, str):
-            module, separator, qualname = node.partition(":")
-            if separator and module in wanted:
-                wanted[module].add(qualname.split(".")[0])
-        elif isinstance(node, dict):
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
-    return {module: frozenset(names) for module, names in wanted.items()}
