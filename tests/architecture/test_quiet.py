@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import socket
 import subprocess
@@ -39,6 +40,7 @@ NOISES: dict[str, Callable[[Path], object]] = {
     "rename": lambda folder: (folder / "old").rename(folder / "new"),
     "program": lambda folder: subprocess.run(["touch", folder / "new"], check=True),
     "shell": lambda folder: os.system(f"touch {folder / 'new'}"),
+    "pickle": lambda folder: pickle.loads(pickle.dumps(folder)),
     "host": lambda folder: socket.getaddrinfo("localhost", 1),
     "socket": lambda folder: socket.socket().connect(("127.0.0.1", 9)),
 }

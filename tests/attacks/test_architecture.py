@@ -383,11 +383,6 @@ def _replaced(data: Any, path: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
-def test_a_child_of_itself_does_not_hang() -> None:
-    model = build(structure(module(children=[["again", 0]])), Imports(), TensorPool())
-    assert model.again is model
-
-
 def test_own_functions_are_still_allowed() -> None:
     data = structure(
         module("tests.models:Net", attributes={"act": {"$function": "tests.models:double"}})

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from tracker.architecture.graphs import describe_graph, empty_graph_module
 from tracker.architecture.imports import Imports
 from tracker.architecture.references import reference
+from tracker.architecture.trust import refuse
 from tracker.errors import FormatError
 from tracker.types import Json
 
@@ -65,6 +66,8 @@ def empty_module(
     if "$graph" in made_of:
         return empty_graph_module(made_of["$graph"], path)
     cls = imports.module_class(made_of.get("$parametrized", described), path)
+    if hasattr(cls, "__del__"):
+        refuse(path, str(described), "its objects do something when they are dropped")
     module: nn.Module = object.__new__(cls)
     nn.Module.__init__(module)
     if "$parametrized" in made_of:
@@ -85,7 +88,9 @@ def _parametrized_names(
 def _parametrize(module: nn.Module, names: list[str], path: str) -> None:
     """Give a module its class with a property for each name; torch itself makes it."""
     for name in names:
-        if not isinstance(name, str) or not name.isidentifier() or hasattr(module, name):
+        # Not hasattr of the module: a property of its class would run.
+        taken = not isinstance(name, str) or hasattr(type(module), name) or name in vars(module)
+        if taken or not name.isidentifier() or name.startswith("__"):
             raise FormatError(f"{path}: {name!r} can't be the name of a parametrized tensor.")
         module._parameters[name] = nn.Parameter(torch.empty(1, device="meta"))
         parametrize.register_parametrization(module, name, nn.Identity(), unsafe=True)

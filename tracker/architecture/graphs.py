@@ -150,6 +150,8 @@ def put_graph(
         if not all(isinstance(key, str) and _NAME.fullmatch(key) for key in keywords):
             raise FormatError(f"{path}.{name}: keywords must be names.")
         found = _read_target(op, target, values, function, f"{path}.{name}")
+        if op in ("call_module", "get_attr"):
+            _check_place(module, op, found, f"{path}.{name}")
         nodes[name] = graph.create_node(op, found, values, keywords, name)
     module.graph = graph
 
@@ -178,6 +180,21 @@ def _read_target(
     if target in OPERATORS:
         return getattr(operator, target.partition(":")[2])
     return function(target, path)
+
+
+def _check_place(module: nn.Module, op: str, target: str, path: str) -> None:
+    """Refuse places in the module tree that hold something to call beside modules: its methods."""
+    *inside, name = target.split(".")
+    owner: nn.Module | None = module
+    for part in inside:
+        owner = None if owner is None else owner._modules.get(part)
+    if owner is not None:
+        if op == "call_module" and owner._modules.get(name) is not None:
+            return
+        values = {**vars(owner), **owner._buffers, **owner._parameters}
+        if op == "get_attr" and name in values and not callable(values[name]):
+            return
+    raise UntrustedCheckpointError(f"{path}: {op} of {target!r}, which is nothing of that kind.")
 
 
 def _read(data: Json, nodes: dict[str, fx.Node], path: str) -> Any:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Any
+
 from torch import nn
 
 from tracker.architecture.compare import comparable, first_difference, skeleton
 from tracker.architecture.constructor import construct, proven_device
 from tracker.architecture.description import OPAQUE_TAGS, holds, modules_of, objects_of
 from tracker.architecture.imports import Imports
+from tracker.architecture.nesting import check_model
+from tracker.architecture.reader import malformed
 from tracker.architecture.rebuild import build, fill, read_state_values
 from tracker.architecture.slots import Fetch, TensorPool
 from tracker.architecture.structure import Tree, describe_tree
@@ -16,6 +21,7 @@ from tracker.errors import (
     ConstructorError,
     FormatError,
     NeedsModelInstanceError,
+    TrackerError,
 )
 from tracker.types import Architecture, Json
 
@@ -45,7 +51,7 @@ def instantiate(
     else:
         raise NeedsModelInstanceError(_needs_instance(architecture))
     if state_values:
-        _set_extra_state(model, architecture.structure, state_values, imports, pool)
+        _set_state_values(model, architecture.structure, state_values, imports, pool)
     return model
 
 
@@ -70,7 +76,29 @@ def _from_constructor(architecture: Architecture, imports: Imports, pool: Tensor
     # As in the proof: on the meta device the arguments are without values too.
     arguments = TensorPool() if device == "meta" else pool
     model = construct(architecture.constructor, imports, arguments.get, device)
-    tree = describe_tree(model, check=False)
+    check_model(model)
+    tree = _described(model, architecture)
+    with malformed("structure"):
+        return _filled(model, tree, architecture, imports, pool)
+
+
+def _described(model: nn.Module, architecture: Architecture) -> Tree:
+    try:
+        return describe_tree(model, check=False)
+    except TrackerError:
+        raise
+    except Exception as error:
+        # Code of the model's own runs: its state_dict, hooks and get_extra_state.
+        raise ArchitectureError(
+            f"{architecture.model_text} was constructed, but its state can't be read: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _filled(
+    model: nn.Module, tree: Tree, architecture: Architecture, imports: Imports, pool: TensorPool
+) -> nn.Module:
+    """Compare a constructed model with the one that was logged, and give it its tensors."""
     _name_as_stored(tree, imports)
     stored, built = comparable(architecture.structure), comparable(tree.structure)
     same = stored == built
@@ -102,18 +130,29 @@ def _name_as_stored(tree: Tree, imports: Imports) -> None:
             entry["class"] = f"{homes[cls.__module__]}:{cls.__qualname__}"
 
 
-def _set_extra_state(
+def _set_state_values(
     model: nn.Module, structure: Json, values: Json, imports: Imports, pool: TensorPool
 ) -> None:
+    """Give modules the entries of the state_dict that are no tensors, as ``load_state_dict`` does.
+
+    Extra state (``get_extra_state``), and the packed weights of quantised modules.
+    """
     state = read_state_values(values, structure, imports, model, pool)
+    by_module: dict[str, OrderedDict[str, Any]] = {}
     for key, value in state.items():
         path, _, name = key.rpartition(".")
-        if name != "_extra_state":
-            raise FormatError(f"state_values: {key!r} is no key of get_extra_state().")
+        by_module.setdefault(path, OrderedDict())[name] = value
+    for path, entries in by_module.items():
+        shown = path or "the model"
         try:
-            model.get_submodule(path).set_extra_state(value)
-        except (AttributeError, RuntimeError) as error:
-            raise ArchitectureError(f"{key}: set_extra_state failed: {error}") from error
+            module: Any = model.get_submodule(path)
+            # As state_dict() does it: without a version, modules take entries for very old ones.
+            entries._metadata = {"": {"version": module._version}}  # type: ignore[attr-defined]
+            unexpected = module.load_state_dict(entries, strict=False)[1]
+        except (AttributeError, RuntimeError, TypeError, ValueError, KeyError) as error:
+            raise ArchitectureError(f"Loading the state of {shown} failed: {error}") from error
+        if unexpected:
+            raise FormatError(f"state_values: {shown} has no {unexpected}.")
 
 
 def _needs_instance(architecture: Architecture) -> str:

@@ -37,6 +37,7 @@ _EVENTS = {
     "os.rmdir": "delete the folder {0!r}",
     "os.link": "make the link {1!r}",
     "os.symlink": "make the link {1!r}",
+    "pickle.find_class": "unpickle {0}.{1}",
     "os.truncate": "change the file {0!r}",
 }
 """What a constructor is refused, by the name that Python's audit events have for it."""

@@ -31,6 +31,19 @@ from tracker.errors import FormatError, TrackerError
 from tracker.types import Json
 from tracker.values import decode
 
+_MALFORMED = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    SyntaxError,
+    RuntimeError,
+    MemoryError,
+)
+"""What a description raises that `Writer` did not write."""
+
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 
 
@@ -213,7 +226,7 @@ def malformed(what: str) -> Iterator[None]:
         yield
     except TrackerError:
         raise
-    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+    except _MALFORMED as error:
         raise FormatError(
             f"{what}: the manifest's description can't be read: {type(error).__name__}: {error}"
         ) from error

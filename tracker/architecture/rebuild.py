@@ -17,11 +17,18 @@ from tracker.architecture.donors import EmptyTree
 from tracker.architecture.graphs import put_graph
 from tracker.architecture.hooks import put_hooks
 from tracker.architecture.imports import Imports
+from tracker.architecture.nesting import check_entries
 from tracker.architecture.reader import Reader, malformed
 from tracker.architecture.slots import TensorPool
 from tracker.architecture.structure import NOT_ATTRIBUTES
-from tracker.errors import FormatError
+from tracker.errors import FormatError, UntrustedCheckpointError
 from tracker.types import Json
+
+_OF_EVERY_MODULE = frozenset(dir(nn.Module))
+_CALLED_BY_LOADING = frozenset(
+    name for name in _OF_EVERY_MODULE - {"forward"} if callable(getattr(nn.Module, name))
+)
+"""Methods that other code than the user's calls. A model may well bring a forward of its own."""
 
 
 def build(structure: Json, imports: Imports, pool: TensorPool) -> nn.Module:
@@ -41,23 +48,23 @@ def build(structure: Json, imports: Imports, pool: TensorPool) -> nn.Module:
 
 
 def _build(structure: Json, imports: Imports, pool: TensorPool) -> nn.Module:
+    check_entries(modules_of(structure))
     empty = EmptyTree(structure, imports, pool)
     objects = objects_of(structure)
     reader = _reader(structure, imports, empty.modules, pool)
     for index, (module, entry) in enumerate(zip(empty.modules, modules_of(structure), strict=True)):
         path = f"structure.modules.{index}"
         donated = index in empty.donated
+        _check_names(entry, path)
         for name, child in entry["children"]:
             module._modules[name] = None if child is None else _module(empty.modules, child, path)
         for name, value in entry["attributes"].items():
-            if name in NOT_ATTRIBUTES:
-                raise FormatError(f"{path}: {name!r} is no attribute but a part of nn.Module.")
             if not (donated and holds(value, objects, OPAQUE_TAGS)):
-                vars(module)[name] = reader.read(value, f"{path}.attributes.{name}")
+                _put_attribute(module, name, reader.read(value, f"{path}.attributes.{name}"), path)
         _put_tensors(module, entry, pool, path)
         if not (donated and holds(entry.get("hooks"), objects, OPAQUE_TAGS)):
             put_hooks(module, entry.get("hooks", {}), reader, path)
-        module.training = bool(entry["training"])
+        _set_training(module, entry)
     for module, entry in zip(empty.modules, modules_of(structure), strict=True):
         if isinstance(module, fx.GraphModule):
             put_graph(module, entry["class"]["$graph"], reader.function, "structure")
@@ -90,10 +97,12 @@ def fill(
         path = f"structure.modules.{index}"
         _put_tensors(module, entry, pool, path)
         for name, value in entry["attributes"].items():
-            plain = every_attribute and not holds(value, objects, OPAQUE_TAGS)
+            # What an object does when it is dropped must go by what its own constructor set.
+            wanted = every_attribute and not hasattr(type(module), "__del__")
+            plain = wanted and not holds(value, objects, OPAQUE_TAGS)
             if plain or holds(value, objects, TENSOR_TAGS):
-                vars(module)[name] = reader.read(value, f"{path}.attributes.{name}")
-        module.training = bool(entry["training"])
+                _put_attribute(module, name, reader.read(value, f"{path}.attributes.{name}"), path)
+        _set_training(module, entry)
 
 
 def read_state_values(
@@ -122,6 +131,30 @@ def _module(modules: list[nn.Module], index: Json, path: str) -> nn.Module:
     if type(index) is not int or not 0 <= index < len(modules):
         raise FormatError(f"{path}: refers to module {index!r} of {len(modules)}.")
     return modules[index]
+
+
+def _check_names(entry: dict[str, Any], path: str) -> None:
+    """Refuse names of children and tensors that torch itself refuses."""
+    for kind in ("children", "parameters", "buffers"):
+        for name, *_ in entry[kind]:
+            if not isinstance(name, str) or not name or "." in name or name in _OF_EVERY_MODULE:
+                raise FormatError(f"{path}.{kind}: {name!r} can't be the name of one.")
+
+
+def _put_attribute(module: nn.Module, name: str, value: Any, path: str) -> None:
+    """Set a plain attribute without running code of the module's class, now or later."""
+    if name in NOT_ATTRIBUTES or (name in _OF_EVERY_MODULE and name.startswith("__")):
+        raise FormatError(f"{path}: {name!r} is no attribute but a part of nn.Module.")
+    if name in _CALLED_BY_LOADING and callable(value):
+        raise UntrustedCheckpointError(
+            f"{path}: a method of nn.Module, {name!r}, would be another function, which loading "
+            "or saving the model would call."
+        )
+    vars(module)[name] = value
+
+
+def _set_training(module: nn.Module, entry: dict[str, Any]) -> None:
+    vars(module)["training"] = bool(entry["training"])  # __setattr__ may be of the module's class
 
 
 def _put_tensors(module: nn.Module, entry: dict[str, Any], pool: TensorPool, path: str) -> None:

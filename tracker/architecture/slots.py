@@ -6,6 +6,7 @@ strides, where they are not C order, and the tensor whose memory it shares, wher
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -138,7 +139,7 @@ class TensorPool:
         numbers = [offset, *stride, *shape]
         if not all(type(number) is int and number >= 0 for number in numbers):
             raise FormatError(f"{path}: a view's offset, shape and strides must not be negative.")
-        elements = torch.Size(shape).numel()
+        elements = math.prod(shape)  # not torch.Size.numel(), which counts modulo 2^64
         if (
             len(stride) != len(shape)
             or base.dtype != _dtype(slot, path)
