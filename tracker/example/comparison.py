@@ -13,6 +13,13 @@ from tracker.types import Comparison
 Parts: TypeAlias = Sequence[tuple[str, Any]]
 
 
+_PRECISIONS = {
+    float: (torch.float64, torch.float32),
+    complex: (torch.complex128, torch.complex64),
+}
+"""How Python's numbers are compared: those of a model are mostly made of single precision."""
+
+
 def compare(expected: Parts, actual: Parts, *, values: bool = True) -> Comparison:
     """Compare the parts of two outputs.
 
@@ -51,9 +58,9 @@ def _compare_part(path: str, old: Any, new: Any, *, values: bool) -> Comparison:
     if isinstance(old, Tensor):
         return _compare_tensors(path, old, new)
     if type(old) is float or type(old) is complex:
-        # Numbers of a model are mostly of single precision, wherever they are kept.
-        kind = torch.float32 if type(old) is float else torch.complex64
-        return _compare_tensors(path, torch.tensor(old, dtype=kind), torch.tensor(new, dtype=kind))
+        wide, narrow = _PRECISIONS[type(old)]
+        a, b = (torch.tensor(value, dtype=wide) for value in (old, new))
+        return _compare_tensors(path, a, b, narrow)
     if old == new:
         return Comparison("identical")
     return Comparison("different", path, reason=f"{path} is {new!r:.80} and was {old!r:.80}")
@@ -67,12 +74,15 @@ def kind_of(value: Any) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
-def _compare_tensors(path: str, old: Tensor, new: Tensor) -> Comparison:
+def _compare_tensors(
+    path: str, old: Tensor, new: Tensor, precision: torch.dtype | None = None
+) -> Comparison:
     if torch.equal(_bytes(old), _bytes(new)):
         return Comparison("identical")
     gap, index = _largest_gap(old, new)
     where = f"{path}{index}" if index else path
-    is_close = _is_close(old, new)
+    kind = precision or old.dtype
+    is_close = _is_close(old.to(kind), new.to(kind))
     return Comparison(
         "within tolerance" if is_close else "different",
         where,
