@@ -44,9 +44,17 @@ def workplace(
     monkeypatch.chdir(tmp_path)
     _forget_mlflow()
     yield tmp_path
+    _finish_saving()
     _forget_mlflow()
     os.environ.clear()
     os.environ.update(environment)
+
+
+def _finish_saving() -> None:
+    """Wait for the background, and fail the test that left an error there without looking."""
+    from tracker.saving import tickets
+
+    tickets.flush(timeout=60)
 
 
 def _forget_mlflow() -> None:

@@ -1,9 +1,11 @@
-"""The public functions, one for each use. They check arguments and call the rooms below."""
+"""The public functions, one for each use. They check arguments and call the rooms below.
+
+A query first waits for what this process has handed over, so that it sees its own checkpoints.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.checkpoint import Checkpoint
@@ -14,6 +16,7 @@ from tracker.loading.check import Checked, check
 from tracker.loading.mirror import fill_from_mlflow, open_current
 from tracker.loading.resolve import resolve
 from tracker.pending import PendingCheckpoint
+from tracker.saving import tickets
 from tracker.upkeep.database import Upgraded, upgrade
 from tracker.upkeep.doctor import Finding, examine
 
@@ -38,9 +41,14 @@ def log_checkpoint(
     run_id: str | None = None,
     wait: bool = False,
 ) -> PendingCheckpoint:
-    """Log a checkpoint of ``model`` to MLflow.
+    """Log a checkpoint of ``model`` to MLflow, without waiting for it.
 
-    Outside a run it starts one, as ``mlflow.log_metric`` does.
+    Returns as soon as everything is copied, so that training may go on and change it. Hashing,
+    writing and MLflow follow in the background, checkpoint by checkpoint; they are finished before
+    the run or the process ends. If too much is in flight, the call waits.
+
+    Outside a run it starts one, as ``mlflow.log_metric`` does. In distributed training rank 0
+    alone writes.
 
     Args:
         model: The module. Wrappers (``torch.compile``, DDP) are looked through.
@@ -57,7 +65,7 @@ def log_checkpoint(
             can tell whether the model still computes the same. The model is run twice and left as
             it was.
         run_id: The run to log to, instead of the active one.
-        wait: Return only when the checkpoint is durable. In this version it always is.
+        wait: Return only when the checkpoint is durable.
 
     Returns:
         The pending checkpoint; ``.result()`` is the `Checkpoint`.
@@ -65,8 +73,8 @@ def log_checkpoint(
     Raises:
         InvalidArgumentError: An argument is not usable; nothing was written.
         UnstorableError: A tensor or value can't be stored; nothing was written.
-        RecordError: MLflow refused or could not be reached.
-        StorageError: The files could not be written.
+        TrackerError: An earlier checkpoint could not be saved, and nobody has asked for its result;
+            this one is being saved all the same. With ``wait``: this one could not be saved.
 
     Example:
         >>> for epoch in range(10):
@@ -75,31 +83,69 @@ def log_checkpoint(
         ...         model, epoch=epoch, metrics={"val_loss": loss}, optimizer=optimizer
         ...     )
     """
-    from tracker.saving.pipeline import save
+    from tracker.saving.accept import accept
     from tracker.saving.request import check_request
-    from tracker.saving.snapshot import take
 
     request = check_request(epoch, step, metrics, tags)
-    snapshot = take(
+    ticket = accept(
         model,
+        request,
         optimizer=optimizer,
         scheduler=scheduler,
         state=state,
         example_input=example_input,
+        run_id=run_id,
+        wait=wait,
     )
-    future: Future[Checkpoint] = Future()
-    future.set_result(Checkpoint(save(snapshot, request, run_id)))
-    return PendingCheckpoint(future)
+    tickets.tell(stacklevel=2)
+    return PendingCheckpoint(ticket)
+
+
+def reconstruct_with(factory: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    """Make a model by calling ``factory``, and note that this call is how it is made again.
+
+    For models that neither their constructor nor their module tree can bring back, because they
+    hold lambdas, closures or objects of libraries that something else put there. Since a function
+    may do anything, whoever loads such a checkpoint names its package: ``trust="my_package"``.
+
+    Args:
+        factory: A function at the top level of a module; its arguments are stored like those of a
+            constructor.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+
+    Returns:
+        What the factory returned.
+
+    Raises:
+        InvalidArgumentError: The factory can't be found by name, or returned no module.
+
+    Example:
+        >>> model = tracker.reconstruct_with(build_detector, backbone="small", classes=3)
+        >>> tracker.log_checkpoint(model, epoch=0)
+    """
+    from tracker.architecture.observe import observe_factory
+
+    made: nn.Module = observe_factory(factory, args, kwargs)
+    return made
 
 
 def flush(timeout: float | None = None) -> None:
     """Wait until every checkpoint that was handed over is durable.
 
-    In this version `log_checkpoint` saves before it returns, so there is nothing to wait for.
+    The end of a run (``mlflow.end_run()``) and of the process do the same.
 
     Args:
-        timeout: Seconds to wait at most.
+        timeout: Seconds to wait at most; None waits as long as it takes.
+
+    Raises:
+        TrackerError: One could not be saved, and nobody was told of it yet.
+        TimeoutError: Some are not saved yet; saving goes on.
+
+    Example:
+        >>> tracker.flush(timeout=60)
     """
+    tickets.flush(timeout, stacklevel=2)
 
 
 def search_checkpoints(
@@ -129,6 +175,7 @@ def search_checkpoints(
         >>> tracker.search_checkpoints("metrics.val_accuracy > 0.9", experiment="digits")
         [<Checkpoint m-0f3c1d2e epoch-6 of Net(hidden=64) in 'digits': val_accuracy=0.97>]
     """
+    tickets.wait()
     scope = find.make_scope(experiment, run_id, filter_string)
     records = find.search(open_current(), scope, order_by=order_by, max_results=max_results)
     return [Checkpoint(record) for record in records]
@@ -162,6 +209,7 @@ def best_checkpoint(
     Example:
         >>> model = tracker.best_checkpoint("val_loss", experiment="digits").load_model()
     """
+    tickets.wait()
     scope = find.make_scope(experiment, run_id, filter_string)
     return Checkpoint(find.best(open_current(), scope, metric, mode))
 
@@ -184,6 +232,7 @@ def get_checkpoint(
     Example:
         >>> tracker.get_checkpoint(run_id, epoch=6).load_model()
     """
+    tickets.wait()
     scope = find.make_scope(experiment, run_id)
     return Checkpoint(find.get(open_current(), scope, epoch=epoch, step=step))
 
@@ -254,6 +303,7 @@ def as_checkpoint(source: Checkpoint | str) -> Checkpoint:
         raise InvalidArgumentError(
             f"source is a {type(source).__name__}; expected a Checkpoint, an id or a URI."
         )
+    tickets.wait()
     return Checkpoint(resolve(source))
 
 
@@ -291,6 +341,7 @@ def reindex() -> int:
         RecordError: MLflow can't be reached.
         CatalogError: The catalog can't be used.
     """
+    tickets.wait()
     return fill_from_mlflow()
 
 

@@ -1,16 +1,16 @@
-"""`PendingCheckpoint`: what `log_checkpoint` returns while, or after, the checkpoint is saved."""
+"""`PendingCheckpoint`: what `log_checkpoint` returns while the checkpoint is being saved."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-
 from tracker.checkpoint import Checkpoint
+from tracker.saving.tickets import Ticket
 
 
 class PendingCheckpoint:
     """A checkpoint that was handed over to be saved.
 
-    In this version `log_checkpoint` saves before it returns, so it is always done.
+    Nobody has to ask for its result: what could not be saved is raised by the next call of
+    `log_checkpoint` or `flush`, unless it was asked for here.
 
     Example:
         >>> pending = tracker.log_checkpoint(model, epoch=3)
@@ -18,8 +18,8 @@ class PendingCheckpoint:
         'm-0f3c…'
     """
 
-    def __init__(self, future: Future[Checkpoint]) -> None:
-        self._future = future
+    def __init__(self, ticket: Ticket) -> None:
+        self._ticket = ticket
 
     def result(self, timeout: float | None = None) -> Checkpoint:
         """Wait until the checkpoint is durable and return it.
@@ -31,15 +31,16 @@ class PendingCheckpoint:
             TrackerError: It could not be saved.
             TimeoutError: It is not saved yet.
         """
-        return self._future.result(timeout)
+        return Checkpoint(self._ticket.result(timeout, stacklevel=2))
 
     def done(self) -> bool:
         """Return whether it is saved, or failed."""
-        return self._future.done()
+        return self._ticket.done()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait like `result` and return the error that saving ended with, or None."""
-        return self._future.exception(timeout)
+        return self._ticket.exception(timeout, stacklevel=2)
 
     def __repr__(self) -> str:
-        return f"<PendingCheckpoint {'done' if self.done() else 'being saved'}>"
+        state = "done" if self.done() else "being saved"
+        return f"<PendingCheckpoint {self._ticket.name}: {state}>"

@@ -32,14 +32,31 @@ from tracker.errors import (
     TrackerWarning,
 )
 from tracker.format import MANIFEST, open_checkpoint
-from tracker.record import artifacts, logged_models
+from tracker.record import artifacts, logged_models, runs
+from tracker.record.boundary import connect, tracking_uri
 from tracker.saving import pipeline
+from tracker.saving.request import check_request
+from tracker.saving.snapshot import take
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def statuses() -> list[LoggedModelStatus]:
     return [model.status for model in mlflow.search_logged_models(output_format="list")]
+
+
+def accepted(**arguments: Any) -> pipeline.Accepted:
+    """Return a checkpoint as the background gets it."""
+    request = check_request(
+        **{"epoch": None, "step": None, "metrics": None, "tags": None, **arguments}
+    )
+    snapshot = take(Net(hidden=4), optimizer=None, scheduler=None, state=None)
+    uri = tracking_uri()
+    return pipeline.Accepted(snapshot, request, runs.run_for_logging(connect(uri), None), uri)
+
+
+def unexpected(warning: str) -> None:
+    raise AssertionError(warning)
 
 
 def assert_nothing_visible() -> None:
@@ -190,10 +207,11 @@ def test_an_epoch_logged_twice_means_the_newer_and_mlflow_forgets_the_older() ->
     assert api.reindex() == 1
 
 
-def test_the_warning_points_at_the_line_that_logged() -> None:
+def test_the_warning_points_at_the_line_that_asked() -> None:
     log(epoch=6)
+    pending = tracker.log_checkpoint(Net(hidden=4, depth=2), epoch=6)
     with pytest.warns(TrackerWarning) as caught:
-        tracker.log_checkpoint(Net(hidden=4, depth=2), epoch=6)
+        pending.result()
     assert caught[0].filename == __file__
 
 
@@ -245,17 +263,18 @@ def test_an_older_model_that_mlflow_does_not_delete_is_a_warning(
 def test_a_newer_one_that_another_process_logged_meanwhile_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write, newer = pipeline.write_checkpoint, []
+    write, mine, newer = pipeline.write_checkpoint, accepted(epoch=6), []
 
     def overtaken(*arguments: Any) -> Any:
         monkeypatch.setattr(pipeline, "write_checkpoint", write)
-        newer.append(log(epoch=6))
+        newer.append(pipeline.save(mine, unexpected))
         return write(*arguments)
 
     monkeypatch.setattr(pipeline, "write_checkpoint", overtaken)
-    with pytest.warns(TrackerWarning, match="logged again by another process meanwhile"):
-        log(epoch=6)
-    assert tracker.search_checkpoints() == newer
+    told: list[str] = []
+    pipeline.save(mine, told.append)
+    assert "logged again by another process meanwhile" in told[0]
+    assert [each.record for each in tracker.search_checkpoints()] == newer
     assert api.reindex() == 1
 
 

@@ -1,26 +1,30 @@
-"""The order of a save.
+"""The order of a save, in the background.
 
 bytes → digests → manifest → metrics → READY in MLflow → catalog row. READY is the commit point:
 before it nothing can see the checkpoint, after it nothing can lose it. What fails before leaves a
 logged model marked FAILED; what fails after leaves a checkpoint that only the catalog has yet to
 learn about.
+
+Every step is announced as a debug message of the logger ``tracker.saving``: its name, then the
+checkpoint's. The tests kill the process at each.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker import catalog, settings
 from tracker.architecture import source
-from tracker.errors import CatalogError, RecordError, StorageError, TrackerError, TrackerWarning
+from tracker.errors import CatalogError, RecordError, StorageError, TrackerError
 from tracker.format import MANIFEST, Content, SourceEntry, Written, write_checkpoint
 from tracker.record import artifacts, flavor_file, logged_models, runs, tags
-from tracker.record.boundary import connect, tracking_uri
+from tracker.record.boundary import connect
 from tracker.saving.environment import environment
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot
@@ -30,23 +34,41 @@ if TYPE_CHECKING:
     from tracker.record.boundary import Client
 
 
-def save(snapshot: Snapshot, request: Request, run_id: str | None) -> CheckpointRecord:
-    """Save a snapshot as a checkpoint of a run and return its record.
+_log = logging.getLogger("tracker.saving")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """All that saving a checkpoint needs, and nothing that training can change.
+
+    Attributes:
+        snapshot: The model and its training state; its tensors are copies.
+        request: Epoch, step, metrics and tags.
+        run: The run to log to.
+        tracking_uri: The tracking store that was in force when it was handed over.
+    """
+
+    snapshot: Snapshot
+    request: Request
+    run: runs.Run
+    tracking_uri: str
+
+
+def save(accepted: Accepted, warn: Callable[[str], None]) -> CheckpointRecord:
+    """Save a checkpoint and return its record.
 
     Args:
-        snapshot: The model and its training state.
-        request: Epoch, step, metrics and tags.
-        run_id: The run to log to; None for the active one, or a new one.
+        accepted: What to save.
+        warn: Called with what deserves a look.
 
     Raises:
-        NotFoundError: There is no such run.
         RecordError: MLflow refused or could not be reached.
         StorageError: The files could not be written.
         CatalogError: The catalog could not be used.
     """
-    client = connect(tracking_uri())
-    run = runs.run_for_logging(client, run_id)
-    engine = catalog.open_for_logging(client.tracking_uri)
+    snapshot, request, run = accepted.snapshot, accepted.request, accepted.run
+    client = connect(accepted.tracking_uri)
+    engine = catalog.open_for_logging(accepted.tracking_uri)
     architecture = snapshot.description.architecture
     created = logged_models.create(
         client,
@@ -63,10 +85,13 @@ def save(snapshot: Snapshot, request: Request, run_id: str | None) -> Checkpoint
             tags=request.tags,
         ),
     )
+    _announce("created", request, created)
     with _failed_unless_done(client, created.id):
         content = _content(snapshot, request, run, created)
         written = _write(client, content, created)
+        _announce("written", request, created)
         runs.log_model_params(client, run.id, architecture.model_class, architecture.params)
+        _announce("params logged", request, created)
         runs.log_metrics(
             client,
             run.id,
@@ -75,6 +100,7 @@ def save(snapshot: Snapshot, request: Request, run_id: str | None) -> Checkpoint
             model_id=created.id,
             timestamp=created.created_at,
         )
+        _announce("metrics logged", request, created)
         logged_models.finish(
             client,
             created.id,
@@ -84,10 +110,16 @@ def save(snapshot: Snapshot, request: Request, run_id: str | None) -> Checkpoint
                 metrics=request.metrics,
             ),
         )
+    _announce("ready", request, created)
     record = _record(snapshot, request, run, created, written)
-    _enter(client, engine, record)
-    _warn_if_not_rebuildable(snapshot)
+    for old in _enter(engine, record):
+        warn(_replace(client, record, old))
+    _announce("catalogued", request, created)
     return record
+
+
+def _announce(step: str, request: Request, created: logged_models.Created) -> None:
+    _log.debug("%s: %s as %s", step, request.name, created.id)
 
 
 @contextmanager
@@ -185,18 +217,16 @@ def _record(
     )
 
 
-def _enter(client: Client, engine: catalog.Engine, record: CheckpointRecord) -> None:
-    """Enter the checkpoint into the catalog; what it replaces leaves it in the same transaction."""
+def _enter(engine: catalog.Engine, record: CheckpointRecord) -> list[CheckpointRecord]:
+    """Enter the checkpoint into the catalog; return what left it in the same transaction."""
     try:
-        replaced = catalog.put(engine, record)
+        return catalog.put(engine, record)
     except CatalogError as error:
         error.add_note(
             f"The checkpoint {record.id} itself is complete in MLflow; `tracker reindex` enters it "
             "into the catalog when that can be used again."
         )
         raise
-    for old in replaced:
-        warnings.warn(_replace(client, record, old), TrackerWarning, stacklevel=4)
 
 
 def _replace(client: Client, record: CheckpointRecord, old: CheckpointRecord) -> str:
@@ -212,15 +242,3 @@ def _replace(client: Client, record: CheckpointRecord, old: CheckpointRecord) ->
         f"{what} was logged before: {record.id} replaces {old.id}, whose files stay until MLflow's "
         "own clean-up removes them."
     )
-
-
-def _warn_if_not_rebuildable(snapshot: Snapshot) -> None:
-    architecture = snapshot.description.architecture
-    if architecture.rebuild == "none":
-        reasons = "\n".join(f"  {problem}" for problem in architecture.problems[:5])
-        warnings.warn(
-            f"The weights of {architecture.model_text} were saved, but loading them will need a "
-            f"model instance: neither its constructor nor its structure rebuilds it.\n{reasons}",
-            TrackerWarning,
-            stacklevel=4,
-        )

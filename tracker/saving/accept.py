@@ -1,0 +1,116 @@
+"""What `log_checkpoint` does while training waits: describe, copy, hand over. In this order.
+
+Nothing here touches the disk, and MLflow is asked about a run only when it is met for the first
+time.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch.distributed
+
+from tracker.errors import InvalidArgumentError, TrackerWarning
+from tracker.record import runs
+from tracker.record.boundary import connect, tracking_uri
+from tracker.saving import ending, host_copy, tickets
+from tracker.saving.pipeline import Accepted, save
+from tracker.saving.request import Request
+from tracker.saving.snapshot import Snapshot, take
+from tracker.saving.tickets import Ticket
+from tracker.saving.writer import Job, writer
+
+_log = logging.getLogger("tracker.saving")
+
+
+def accept(
+    model: object,
+    request: Request,
+    *,
+    optimizer: object,
+    scheduler: object,
+    state: object,
+    example_input: object,
+    run_id: str | None,
+    wait: bool,
+) -> Ticket:
+    """Copy a model and its training state, and hand the copy to the background writer.
+
+    When this returns, nothing that training does can reach the checkpoint any more. With ``wait``
+    it returns when the checkpoint is durable.
+
+    Raises:
+        InvalidArgumentError: An argument is not usable; nothing was handed over.
+        UnstorableError: A tensor or value can't be stored; nothing was handed over.
+        NotFoundError: There is no such run.
+        RecordError: The run could not be found or started.
+    """
+    if _is_written_by_another_rank():
+        return tickets.refused(request.name, _other_rank_writes())
+    snapshot = take(
+        model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        state=state,
+        example_input=example_input,
+    )
+    plan = host_copy.plan(snapshot)
+    uri = tracking_uri()
+    run = runs.run_for_logging(connect(uri), run_id)
+    ending.install()
+    job = Job(Ticket(request.name, run.id), plan.size)
+    with _withdrawn_on_failure(job):
+        writer().reserve(job)
+        copied = host_copy.copy(snapshot, plan, host_copy.pool())
+        _log.debug("copied: %s", job.ticket)
+        accepted = Accepted(copied.snapshot, request, run, uri)
+        job.resources.callback(host_copy.pool().give_back, copied.slab)
+        tickets.issue(job.ticket)
+        writer().submit(job, partial(save, accepted, job.ticket.warn))
+    _log.debug("accepted: %s", job.ticket)
+    _warn_if_not_rebuildable(snapshot)
+    if wait:
+        job.ticket.result(stacklevel=3)
+    return job.ticket
+
+
+@contextmanager
+def _withdrawn_on_failure(job: Job) -> Iterator[None]:
+    """Undo a handing over that did not get to its end, wherever a Ctrl-C has met it."""
+    try:
+        yield
+    except BaseException:
+        if writer().withdraw(job):
+            tickets.withdraw(job.ticket)
+        raise
+
+
+def _is_written_by_another_rank() -> bool:
+    distributed = torch.distributed
+    return (
+        distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0
+    )
+
+
+def _other_rank_writes() -> InvalidArgumentError:
+    rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return InvalidArgumentError(
+        f"This process is rank {rank} of {size} in torch.distributed, and rank 0 alone writes "
+        "checkpoints: ask for the result there, or find the checkpoint with get_checkpoint()."
+    )
+
+
+def _warn_if_not_rebuildable(snapshot: Snapshot) -> None:
+    architecture = snapshot.description.architecture
+    if architecture.rebuild == "none":
+        reasons = "\n".join(f"  {problem}" for problem in architecture.problems[:5])
+        warnings.warn(
+            f"The weights of {architecture.model_text} are saved, but loading them will need a "
+            f"model instance: neither its constructor nor its structure rebuilds it.\n{reasons}",
+            TrackerWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,203 @@
+"""Copies all tensors of a snapshot to host memory, at one instant.
+
+What training does afterwards, in place, on another thread or on another stream, can't reach the
+copy. It lies in one slab of memory, which is kept for the next checkpoint: fresh memory costs
+several times a copy, because the system hands it out page by page.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tracker.format.dtypes import stored_dtype
+from tracker.saving.snapshot import Snapshot
+
+ALIGNMENT = 64
+"""Bytes; a cache line, and what torch's own allocator gives."""
+
+_REMEMBERED = 8
+"""Checkpoints after which memory that none of them needed is given back to the system."""
+
+Groups = Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where each tensor of a snapshot goes.
+
+    Attributes:
+        tensors: Each tensor object once, however many names it has.
+        offsets: Where its copy begins, in the same order.
+        size: Bytes of all of them.
+    """
+
+    tensors: tuple[Tensor, ...]
+    offsets: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostCopy:
+    """A snapshot whose tensors are copies in ``slab``."""
+
+    snapshot: Snapshot
+    slab: Tensor
+
+
+class Pool:
+    """The slabs of this process: those in use, and those kept for the next checkpoint.
+
+    It never holds more than was in use at once during the last few checkpoints, so the memory of a
+    large model does not stay when smaller ones follow.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._free: list[Tensor] = []
+        self._in_use = 0
+        self._needed: deque[int] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, in use or not."""
+        return self._in_use + sum(slab.numel() for slab in self._free)
+
+    def take(self, size: int, *, pinned: bool = False) -> Tensor:
+        """Return a slab of at least ``size`` bytes."""
+        with self._lock:
+            self._needed.append(self._in_use + size)
+            fitting = [s for s in self._free if s.numel() >= size and s.is_pinned() == pinned]
+            if fitting:
+                slab = min(fitting, key=Tensor.numel)
+                self._free = [s for s in self._free if s is not slab]
+            else:
+                # First, so that the memory of both is never held at once.
+                self._free = []
+                slab = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=pinned)
+            self._in_use += slab.numel()
+            return slab
+
+    def give_back(self, slab: Tensor) -> None:
+        """Keep a slab for the next checkpoint, as far as recent ones needed that much."""
+        with self._lock:
+            self._in_use -= slab.numel()
+            self._free.append(slab)
+            while self._free and self.size > max(self._needed):
+                self._free.pop(0)
+
+    def clear(self) -> None:
+        """Give the memory that is not in use back to the system."""
+        with self._lock:
+            self._free = []
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Lay out a copy of a snapshot's tensors.
+
+    Raises:
+        UnstorableError: A tensor has no place in the format; names it.
+    """
+    seen: dict[int, Tensor] = {}
+    offsets: list[int] = []
+    end = 0
+    for named in _groups(snapshot):
+        for name, tensor in named.items():
+            if id(tensor) not in seen:
+                stored_dtype(tensor, name)
+                seen[id(tensor)] = tensor
+                offsets.append(end)
+                size = tensor.numel() * tensor.element_size()
+                end += -(-size // ALIGNMENT) * ALIGNMENT
+    return Plan(tuple(seen.values()), tuple(offsets), end)
+
+
+def copy(snapshot: Snapshot, plan: Plan, pool: Pool) -> HostCopy:
+    """Return the snapshot with a copy of every tensor; all are complete when this returns.
+
+    Tensors that were one object are one object again; views of one storage become tensors of
+    their own, which is how the format stores them.
+    """
+    pinned = any(tensor.is_cuda for tensor in plan.tensors)
+    slab = pool.take(plan.size, pinned=pinned)
+    try:
+        copies = _copy(plan, slab)
+    except BaseException:
+        pool.give_back(slab)
+        raise
+    by_id = {id(t): c for t, c in zip(plan.tensors, copies, strict=True)}
+    state, extra, training = (
+        {name: by_id[id(tensor)] for name, tensor in named.items()} for named in _groups(snapshot)
+    )
+    return HostCopy(
+        replace(
+            snapshot,
+            description=replace(snapshot.description, state=state, extra=extra),
+            training_tensors=training,
+        ),
+        slab,
+    )
+
+
+def _groups(snapshot: Snapshot) -> tuple[Mapping[str, Tensor], ...]:
+    description = snapshot.description
+    return description.state, description.extra, snapshot.training_tensors
+
+
+def _copy(plan: Plan, slab: Tensor) -> list[Tensor]:
+    streams: dict[torch.device, torch.cuda.Stream] = {}
+    try:
+        with torch.no_grad():
+            return [
+                _copy_one(tensor, slab[offset:], streams)
+                for tensor, offset in zip(plan.tensors, plan.offsets, strict=True)
+            ]
+    finally:
+        # Also when it was interrupted: the slab must not be used again before.
+        for stream in streams.values():
+            stream.synchronize()
+
+
+def _copy_one(
+    tensor: Tensor, memory: Tensor, streams: dict[torch.device, torch.cuda.Stream]
+) -> Tensor:
+    size = tensor.numel() * tensor.element_size()
+    copied = memory[:size].view(tensor.dtype).view(tensor.shape)
+    source = tensor.detach().as_subclass(Tensor)
+    if not tensor.is_cuda:
+        return copied.copy_(source)
+    with torch.cuda.stream(_stream(tensor.device, streams)):
+        return copied.copy_(source, non_blocking=True)
+
+
+def _stream(
+    device: torch.device, streams: dict[torch.device, torch.cuda.Stream]
+) -> torch.cuda.Stream:
+    """Return the stream that copies from a device, after what training has queued there so far."""
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        streams[device].wait_stream(torch.cuda.current_stream(device))
+    return streams[device]
+
+
+_pool = Pool()
+
+
+def pool() -> Pool:
+    """Return the pool of this process."""
+    return _pool
+
+
+def _after_fork() -> None:
+    global _pool
+    _pool = Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
