@@ -107,6 +107,8 @@ def is_unreachable(error: BaseException) -> bool:
         return status >= 500 or status == 429
     if any(cls.__name__ in _UNREACHABLE for cls in type(error).__mro__):
         return True
+    if isinstance(error, RuntimeError) and "shutdown" in str(error):
+        return True  # of this interpreter, which starts no more threads for MLflow
     below = error.__cause__ or error.__context__
     return below is not None and is_unreachable(below)
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 PREFIX = "tracker."
 MODEL_TYPE = "tracker.checkpoint"
 MAX_TAG_LENGTH = 5000
+REFERENCES = PREFIX + "references"
+"""The ids of the checkpoints that hold files of this one, separated by commas."""
+
+REPLACED_BY = PREFIX + "replaced_by"
+"""On a logged model that is no checkpoint any more, since the same epoch was logged again."""
+
+KEPT = PREFIX + "kept"
+"""On one that was replaced, but stays for the sake of others."""
 
 _log = logging.getLogger("tracker")
 
@@ -56,10 +64,10 @@ def finish_tags(*, size: int, manifest_digest: str, metrics: Mapping[str, float]
 
 
 def to_record(model: LoggedModel, experiment: str) -> CheckpointRecord | None:
-    """Return the checkpoint that a logged model is, or None if it is none of ours or not READY."""
+    """Return the checkpoint that a logged model is, or None if it is none, or none any more."""
     tags = model.tags or {}
     digest = tags.get(PREFIX + "manifest")
-    if digest is None or str(model.status) != "READY":
+    if digest is None or REPLACED_BY in tags or str(model.status) != "READY":
         return None
     try:
         return _record(model, experiment, tags, digest)
@@ -90,7 +98,8 @@ def _record(
         model_text=tags.get(PREFIX + "model", ""),
         rebuild=cast(Rebuild, tags.get(PREFIX + "rebuild", "none")),
         size=int(tags.get(PREFIX + "size", "0")),
-        created_at=model.creation_timestamp,
+        # One that was delivered later says when it was logged.
+        created_at=int(tags.get(PREFIX + "created_at", model.creation_timestamp)),
         artifact_uri=model.artifact_location,
         manifest_digest=digest,
     )
