@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tracker.format import open_checkpoint
 from tracker.loading.restore import restore_model
+from tracker.record.locate import locator
 
 
 class TensorModel:
@@ -69,4 +70,5 @@ def _arrays(output: Any) -> Any:
 
 def _load_pyfunc(path: str) -> TensorModel:
     """Return the model of a checkpoint directory, for MLflow."""
-    return TensorModel(restore_model(open_checkpoint(Path(path))).model)
+    stored = open_checkpoint(Path(path), locate=locator(path))
+    return TensorModel(restore_model(stored).model)

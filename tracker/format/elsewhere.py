@@ -37,7 +37,10 @@ def path_elsewhere(directory: Path, manifest: Manifest, name: str, locate: Locat
     )
     if locate is None:
         raise NotFoundError(f"{needed}; open it with locate=, to say where that is.")
-    holder = locate(file.checkpoint, file.file)
+    try:
+        holder = locate(file.checkpoint, file.file)
+    except NotFoundError as error:
+        raise NotFoundError(f"{needed}; {error}.") from error
     path = inside(holder, file.file, str(holder))
     if not os.path.lexists(path):
         raise NotFoundError(f"{needed}; {path} is gone: it was deleted or moved.")

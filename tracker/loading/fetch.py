@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
-from tracker import settings
 from tracker.errors import NotFoundError, StorageError
 from tracker.format import MANIFEST, StoredCheckpoint, open_checkpoint
-from tracker.record import artifacts
+from tracker.record import artifacts, cache
+from tracker.record.locate import locator
 from tracker.types import CheckpointRecord
 
 
@@ -30,7 +28,11 @@ def fetch(record: CheckpointRecord) -> StoredCheckpoint:
             f"The files of checkpoint {record.id} are not in {directory}: they were deleted or "
             "moved, or lie on another machine."
         )
-    return open_checkpoint(directory, manifest_digest=record.manifest_digest)
+    return open_checkpoint(
+        directory,
+        manifest_digest=record.manifest_digest,
+        locate=locator(record.artifact_uri),
+    )
 
 
 def is_local(record: CheckpointRecord) -> bool:
@@ -45,26 +47,21 @@ def is_at_hand(record: CheckpointRecord) -> bool:
 
 def _cache(record: CheckpointRecord) -> Path:
     name = f"{record.id}-{record.manifest_digest[:16]}"
-    return settings.cache_directory() / "checkpoints" / name
+    return cache.folder() / name
 
 
 def _cached(record: CheckpointRecord) -> Path:
     """Return the cached files; they are downloaded beside and renamed, so never seen half there."""
     target = _cache(record)
-    folder = target.parent
     if (target / MANIFEST).is_file():
         return target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{record.id}-", dir=folder))
-    except OSError as error:
-        raise StorageError(f"The cache {folder} can't be written: {error.strerror}.") from error
-    try:
+    with cache.arriving(record.id) as temporary:
         artifacts.download(record.artifact_uri, temporary)
-        open_checkpoint(temporary, manifest_digest=record.manifest_digest)
+        manifest = open_checkpoint(temporary, manifest_digest=record.manifest_digest).manifest
+        # What is in the cache can be loaded without the store, so all that it needs is there.
+        for file in manifest.elsewhere.values():
+            locator(record.artifact_uri)(file.checkpoint, file.file)
         _rename(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

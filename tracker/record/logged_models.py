@@ -80,6 +80,17 @@ def delete(client: MlflowClient, model_id: str) -> None:
         client.delete_logged_model(model_id)
 
 
+def artifact_uri(model_id: str) -> str:
+    """Return where a logged model's files are.
+
+    Raises:
+        NotFoundError: There is no such logged model, or it was deleted.
+        RecordError: MLflow can't be reached.
+    """
+    with mlflow_errors(f"looking up the logged model {model_id}"):
+        return str(MlflowClient().get_logged_model(model_id).artifact_location)
+
+
 def checkpoints(since: int = 0) -> Iterator[CheckpointRecord]:
     """Yield every checkpoint that MLflow holds, or those updated since ``since`` (milliseconds)."""
     names = experiments.names()
