@@ -32,7 +32,7 @@ from tracker.errors import (
     TrackerWarning,
 )
 from tracker.format import MANIFEST, open_checkpoint
-from tracker.record import artifacts, logged_models, runs
+from tracker.record import artifacts, retention, runs
 from tracker.record.boundary import connect, tracking_uri
 from tracker.saving import pipeline
 from tracker.saving.request import check_request
@@ -249,10 +249,10 @@ def test_an_older_model_that_mlflow_does_not_delete_is_a_warning(
 ) -> None:
     old = log(epoch=6)
 
-    def refuse(client: MlflowClient, model_id: str) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise RecordError("not allowed")
 
-    monkeypatch.setattr(logged_models, "delete", refuse)
+    monkeypatch.setattr(retention, "retire", refuse)
     with pytest.warns(TrackerWarning, match=f"{old.id}, which stays in MLflow: not allowed"):
         new = log(epoch=6)
     assert tracker.search_checkpoints() == [new]
@@ -265,10 +265,10 @@ def test_a_newer_one_that_another_process_logged_meanwhile_stays(
 ) -> None:
     write, mine, newer = pipeline.write_checkpoint, accepted(epoch=6), []
 
-    def overtaken(*arguments: Any) -> Any:
+    def overtaken(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(pipeline, "write_checkpoint", write)
         newer.append(pipeline.save(mine, unexpected))
-        return write(*arguments)
+        return write(*arguments, **options)
 
     monkeypatch.setattr(pipeline, "write_checkpoint", overtaken)
     told: list[str] = []

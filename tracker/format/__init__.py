@@ -6,7 +6,7 @@ that last, `open_checkpoint` starts from it and hands out nothing whose digest d
 """
 
 from tracker.format.amend import amend_manifest
-from tracker.format.commit import Written
+from tracker.format.commit import Written, withdraw_manifest
 from tracker.format.elsewhere import Locate
 from tracker.format.export import export_state_dict
 from tracker.format.layout import MANIFEST
@@ -33,5 +33,6 @@ __all__ = [
     "known_tensors",
     "limited",
     "open_checkpoint",
+    "withdraw_manifest",
     "write_checkpoint",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracker.errors import FormatError, InvalidArgumentError, UnstorableError
+from tracker.errors import FormatError, InvalidArgumentError, StorageError, UnstorableError
 from tracker.format.digests import digest
 from tracker.format.files import make_directory, replacing, sync_directory
 from tracker.format.layout import MANIFEST, check_file_name
@@ -92,3 +92,18 @@ def commit(directory: Path, manifest: Manifest, made: list[Path]) -> Written:
     sync_directory(directory)
     size = entry.size + sum(file.size for file in manifest.files.values())
     return Written(manifest, entry.digest, size)
+
+
+def withdraw_manifest(directory: Path) -> None:
+    """Make a directory no checkpoint again, before MLflow has it, so that it can be written anew.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    try:
+        (directory / MANIFEST).unlink()
+    except OSError as error:
+        raise StorageError(
+            f"{directory / MANIFEST}: can't be removed: {error.strerror}."
+        ) from error
+    sync_directory(directory)

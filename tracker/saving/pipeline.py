@@ -18,10 +18,17 @@ from typing import TYPE_CHECKING
 from tracker import catalog, settings
 from tracker.architecture import source
 from tracker.errors import StorageError, TrackerError
-from tracker.format import MANIFEST, Content, SourceEntry, Written, write_checkpoint
-from tracker.record import artifacts, flavor_file, logged_models, runs
+from tracker.format import (
+    MANIFEST,
+    Content,
+    SourceEntry,
+    Written,
+    withdraw_manifest,
+    write_checkpoint,
+)
+from tracker.record import artifacts, flavor_file, logged_models, retention, runs
 from tracker.record.boundary import connect
-from tracker.saving import publish
+from tracker.saving import publish, stored
 from tracker.saving.environment import environment
 from tracker.saving.publish import Warn
 from tracker.saving.request import Request
@@ -66,7 +73,7 @@ def save(accepted: Accepted, warn: Warn) -> CheckpointRecord:
     engine = catalog.open_for_logging(accepted.tracking_uri)
     created = publish.begin(client, run, request, snapshot.description.architecture)
     with _failed_unless_done(client, created.id):
-        written = _write(client, _content(snapshot, request, run, created), created)
+        written = _write(client, engine, _content(snapshot, request, run, created), created)
         publish.announce("written", request.name, created.id)
         record = publish.publish(client, run, created, written)
     publish.enter(client, engine, record, warn)
@@ -114,21 +121,44 @@ def _content(
     )
 
 
-def _write(client: Client, content: Content, created: logged_models.Created) -> Written:
+def _write(
+    client: Client, engine: catalog.Engine, content: Content, created: logged_models.Created
+) -> Written:
     """Write the files: in place in a local store, else to a folder that is uploaded."""
     directory = artifacts.local_directory(created.artifact_uri)
     if directory is not None:
         _make(directory)
-        return write_checkpoint(directory, content)
+        return _write_files(client, engine, directory, content, created)
     staging = settings.cache_directory() / "uploads" / created.id
     _make(staging)
-    written = write_checkpoint(staging, content)
+    written = _write_files(client, engine, staging, content, created)
     try:
         artifacts.upload(client, created.id, staging, last=MANIFEST)
     except TrackerError as error:
         error.add_note(f"The checkpoint's files were kept in {staging}.")
         raise
     shutil.rmtree(staging)
+    return written
+
+
+def _write_files(
+    client: Client,
+    engine: catalog.Engine,
+    directory: Path,
+    content: Content,
+    created: logged_models.Created,
+) -> Written:
+    """Write the files, without the tensors that the run has stored already."""
+    known = stored.known(content.run_id, created.artifact_uri, engine)
+    written = write_checkpoint(directory, content, known=known)
+    references = written.manifest.references
+    if not references or retention.refer(client, created.id, references):
+        return written
+    # One of them is being replaced at this moment, or somebody deleted it.
+    stored.forget(content.run_id)
+    withdraw_manifest(directory)
+    written = write_checkpoint(directory, content)
+    retention.refer(client, created.id, [])
     return written
 
 

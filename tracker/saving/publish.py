@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from tracker import catalog
 from tracker.errors import CatalogError, RecordError
 from tracker.format import Written
-from tracker.record import logged_models, runs, tags
+from tracker.record import logged_models, retention, runs, tags
+from tracker.saving import stored
 from tracker.saving.request import Request
 from tracker.types import Architecture, CheckpointRecord
 
@@ -95,7 +96,7 @@ def publish(
         ),
     )
     announce("ready", request.name, created.id)
-    return CheckpointRecord(
+    record = CheckpointRecord(
         id=created.id,
         run_id=run.id,
         experiment_id=run.experiment_id,
@@ -114,6 +115,8 @@ def publish(
         artifact_uri=created.artifact_uri,
         manifest_digest=written.manifest_digest,
     )
+    stored.learn(record, manifest)
+    return record
 
 
 def enter(client: Client, engine: catalog.Engine, record: CheckpointRecord, warn: Warn) -> None:
@@ -145,12 +148,10 @@ def _replace(client: Client, record: CheckpointRecord, old: CheckpointRecord) ->
     """Delete in MLflow what left the catalog; return what to tell about it."""
     what = f"{record.name} of run {record.run_id}"
     try:
-        logged_models.delete(client, old.id)
+        is_kept = retention.retire(client, old.id, old.experiment_id, replaced_by=record.id)
     except RecordError as error:
         return f"{what}: {record.id} replaces {old.id}, which stays in MLflow: {error}"
     if old.id == record.id:
         return f"{what} was logged again by another process meanwhile, so {old.id} was dropped."
-    return (
-        f"{what} was logged before: {record.id} replaces {old.id}, whose files stay until MLflow's "
-        "own clean-up removes them."
-    )
+    until = "while later checkpoints refer to them" if is_kept else "until MLflow removes them"
+    return f"{what} was logged before: {record.id} replaces {old.id}, whose files stay {until}."
