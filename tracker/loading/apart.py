@@ -15,6 +15,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
+from tracker.errors import InvalidArgumentError
 from tracker.loading.report import LoadReport
 from tracker.types import CheckpointRecord
 
@@ -61,17 +62,23 @@ def explain_apart(
             error=f"The process that rebuilt it ended with exit status {done.returncode}. {last}",
         )
     answer = json.loads(done.stdout)
-    return None if answer is None else LoadReport.from_dict(answer)
+    if "refused" in answer:
+        raise InvalidArgumentError(answer["refused"])
+    return LoadReport.from_dict(answer["report"]) if "report" in answer else None
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any] | None:
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from tracker.loading.explain import explain
     from tracker.loading.fetch import is_at_hand
 
     record = CheckpointRecord(**request["record"])
     if not request["download"] and not is_at_hand(record):
-        return None
-    return explain(record, trust=request["trust"], weights=request["weights"]).to_dict()
+        return {}
+    try:
+        report = explain(record, trust=request["trust"], weights=request["weights"])
+    except InvalidArgumentError as error:
+        return {"refused": str(error)}
+    return {"report": report.to_dict()}
 
 
 def _main() -> None:
