@@ -37,10 +37,7 @@ def known(run_id: str, artifact_uri: str, engine: catalog.Engine) -> KnownTensor
     """
     with _lock:
         if run_id not in _runs:
-            _runs[run_id] = _of_another_process(run_id, engine)
-        _runs.move_to_end(run_id)
-        while len(_runs) > _MOST_RUNS:
-            _runs.popitem(last=False)
+            _remember(run_id, _of_another_process(run_id, engine))
         found = {key: place for each in _runs[run_id].values() for key, place in each.items()}
     return limited(_that_are_there(found, artifact_uri))
 
@@ -48,13 +45,21 @@ def known(run_id: str, artifact_uri: str, engine: catalog.Engine) -> KnownTensor
 def learn(record: CheckpointRecord, manifest: Manifest) -> None:
     """Remember what a checkpoint that is READY consists of."""
     with _lock:
-        _runs.setdefault(record.run_id, {})[record.model_class] = known_tensors(manifest, record.id)
+        consists_of = {record.model_class: known_tensors(manifest, record.id)}
+        _remember(record.run_id, {**_runs.get(record.run_id, {}), **consists_of})
 
 
 def forget(run_id: str) -> None:
     """Know nothing more of a run: a checkpoint of it is gone."""
     with _lock:
-        _runs[run_id] = {}
+        _remember(run_id, {})
+
+
+def _remember(run_id: str, known: dict[str, KnownTensors]) -> None:
+    _runs[run_id] = known
+    _runs.move_to_end(run_id)
+    while len(_runs) > _MOST_RUNS:
+        _runs.popitem(last=False)
 
 
 def _of_another_process(run_id: str, engine: catalog.Engine) -> dict[str, KnownTensors]:
