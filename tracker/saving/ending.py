@@ -7,6 +7,7 @@ SIGTERM does not wait.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import concurrent.futures.thread  # noqa: F401 - it has to register its end before we do
 import os
@@ -74,8 +75,16 @@ def _finish_process() -> None:
 
 
 def _finish_and_die(number: int, frame: FrameType | None) -> None:
-    """Finish what was accepted, then die by the signal as if there were no handler."""
+    """Finish what was accepted, then die by the signal as if there were no handler.
+
+    The main thread goes on meanwhile: it may have been interrupted anywhere, and to hold it would
+    be to hold locks that the writer needs. For the same reason no `threading.Thread` is started.
+    """
     signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+    _thread.start_new_thread(_finish_within_grace, (number,))
+
+
+def _finish_within_grace(number: int) -> None:
     tickets.wait(GRACE_SECONDS)
     for words in tickets.last_words():
         _say(words)

@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tracker.format.dtypes import stored_dtype
+from tracker.format.dtypes import BY_TORCH, stored_dtype
 from tracker.saving.snapshot import Snapshot
 
 ALIGNMENT = 64
 """Bytes; a cache line, and what torch's own allocator gives."""
 
+_PLAIN = (Tensor, nn.Parameter)
+
 _REMEMBERED = 8
 """Checkpoints after which memory that none of them needed is given back to the system."""
-
-Groups = Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Pool:
     def take(self, size: int, *, pinned: bool = False) -> Tensor:
         """Return a slab of at least ``size`` bytes."""
         with self._lock:
+            size = _aligned(size)
             self._needed.append(self._in_use + size)
             fitting = [s for s in self._free if s.numel() >= size and s.is_pinned() == pinned]
             if fitting:
@@ -110,12 +111,16 @@ def plan(snapshot: Snapshot) -> Plan:
     for named in _groups(snapshot):
         for name, tensor in named.items():
             if id(tensor) not in seen:
-                stored_dtype(tensor, name)
+                if tensor.dtype not in BY_TORCH or tensor.is_nested:
+                    stored_dtype(tensor, name)  # says what is wrong
                 seen[id(tensor)] = tensor
                 offsets.append(end)
-                size = tensor.numel() * tensor.element_size()
-                end += -(-size // ALIGNMENT) * ALIGNMENT
+                end += _aligned(tensor.numel() * tensor.element_size())
     return Plan(tuple(seen.values()), tuple(offsets), end)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def copy(snapshot: Snapshot, plan: Plan, pool: Pool) -> HostCopy:
@@ -131,49 +136,55 @@ def copy(snapshot: Snapshot, plan: Plan, pool: Pool) -> HostCopy:
     except BaseException:
         pool.give_back(slab)
         raise
-    by_id = {id(t): c for t, c in zip(plan.tensors, copies, strict=True)}
-    state, extra, training = (
-        {name: by_id[id(tensor)] for name, tensor in named.items()} for named in _groups(snapshot)
-    )
-    return HostCopy(
-        replace(
-            snapshot,
-            description=replace(snapshot.description, state=state, extra=extra),
-            training_tensors=training,
-        ),
-        slab,
-    )
+    return HostCopy(_with_copies(snapshot, plan, copies), slab)
 
 
 def _groups(snapshot: Snapshot) -> tuple[Mapping[str, Tensor], ...]:
+    # An example's tensors are copies already, which nobody else has.
     description = snapshot.description
     return description.state, description.extra, snapshot.training_tensors
 
 
+def _with_copies(snapshot: Snapshot, plan: Plan, copies: list[Tensor]) -> Snapshot:
+    copy_of = {id(tensor): copied for tensor, copied in zip(plan.tensors, copies, strict=True)}
+    state, extra, training = (
+        {name: copy_of[id(tensor)] for name, tensor in named.items()} for named in _groups(snapshot)
+    )
+    return replace(
+        snapshot,
+        description=replace(snapshot.description, state=state, extra=extra),
+        training_tensors=training,
+    )
+
+
 def _copy(plan: Plan, slab: Tensor) -> list[Tensor]:
+    typed = {dtype: slab.view(dtype) for dtype in {tensor.dtype for tensor in plan.tensors}}
     streams: dict[torch.device, torch.cuda.Stream] = {}
+    copies: list[Tensor] = []
     try:
         with torch.no_grad():
-            return [
-                _copy_one(tensor, slab[offset:], streams)
-                for tensor, offset in zip(plan.tensors, plan.offsets, strict=True)
-            ]
+            for tensor, offset in zip(plan.tensors, plan.offsets, strict=True):
+                start, size = offset // tensor.element_size(), tensor.numel()
+                flat = typed[tensor.dtype].as_strided((size,), (1,), start)
+                copies.append(flat.view(tensor.shape))
+                _copy_into(copies[-1], tensor, streams)
     finally:
         # Also when it was interrupted: the slab must not be used again before.
         for stream in streams.values():
             stream.synchronize()
+    return copies
 
 
-def _copy_one(
-    tensor: Tensor, memory: Tensor, streams: dict[torch.device, torch.cuda.Stream]
-) -> Tensor:
-    size = tensor.numel() * tensor.element_size()
-    copied = memory[:size].view(tensor.dtype).view(tensor.shape)
-    source = tensor.detach().as_subclass(Tensor)
-    if not tensor.is_cuda:
-        return copied.copy_(source)
-    with torch.cuda.stream(_stream(tensor.device, streams)):
-        return copied.copy_(source, non_blocking=True)
+def _copy_into(
+    copied: Tensor, tensor: Tensor, streams: dict[torch.device, torch.cuda.Stream]
+) -> None:
+    # A subclass might see to its copying itself.
+    plain = tensor if type(tensor) in _PLAIN else tensor.detach().as_subclass(Tensor)
+    if tensor.is_cuda:
+        with torch.cuda.stream(_stream(tensor.device, streams)):
+            copied.copy_(plain, non_blocking=True)
+    else:
+        copied.copy_(plain)
 
 
 def _stream(

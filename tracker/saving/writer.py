@@ -24,7 +24,8 @@ MAX_CHECKPOINTS = 8
 MAX_BYTES = 512 << 20
 """How many bytes may be in flight; a larger checkpoint is accepted when it is the only one."""
 
-Save = Callable[[], CheckpointRecord]
+Save = Callable[[], CheckpointRecord | None]
+"""Returns None if somebody else will tell the ticket: the checkpoint went into the spool."""
 
 _log = logging.getLogger("tracker.saving")
 
@@ -36,12 +37,14 @@ class Job:
     Attributes:
         ticket: Learns what became of it.
         size: Bytes of memory that it holds.
+        save: Saves it; called in the background.
         resources: Closed when it does not need them any more, whatever happened.
         taken: Whether the writer has begun, so that it can't be withdrawn any more.
     """
 
     ticket: Ticket
     size: int
+    save: Save | None = None
     resources: ExitStack = field(default_factory=ExitStack)
     taken: bool = False
 
@@ -57,7 +60,7 @@ class Writer:
         # Reentrant, because a signal handler may come in the middle, in the same thread.
         self._changed = threading.Condition(threading.RLock())
         self._in_flight: dict[Job, int] = {}
-        self._queue: deque[tuple[Job, Save]] = deque()
+        self._queue: deque[Job] = deque()
         self._thread: threading.Thread | None = None
         self._has_said_that_it_waits = False
 
@@ -70,12 +73,13 @@ class Writer:
             self._in_flight[job] = job.size
 
     def submit(self, job: Job, save: Save) -> None:
-        """Hand over a job that was reserved; ``save`` is called in the background."""
+        """Hand over a job that was reserved, and how it is saved."""
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
                 self._thread.start()
-            self._queue.append((job, save))
+            job.save = save
+            self._queue.append(job)
             self._changed.notify_all()
 
     def withdraw(self, job: Job) -> bool:
@@ -83,7 +87,8 @@ class Writer:
         with self._changed:
             if job.taken:
                 return False
-            self._queue = deque(entry for entry in self._queue if entry[0] is not job)
+            if job in self._queue:
+                self._queue.remove(job)
             self._forget(job)
         job.resources.close()
         return True
@@ -104,38 +109,43 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            self._do(*self._next())
+            self._do(self._next())
 
-    def _next(self) -> tuple[Job, Save]:
+    def _next(self) -> Job:
         with self._changed:
             self._changed.wait_for(lambda: self._queue)
-            job, save = self._queue.popleft()
+            job = self._queue.popleft()
             job.taken = True
-            return job, save
+            return job
 
-    def _do(self, job: Job, save: Save) -> None:
-        record, failure = None, None
-        try:
-            record = save()
-        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that trains
-            failure = error
-            _forget_frames(error)
+    def _do(self, job: Job) -> None:
+        record, error = _outcome(job)
+        if error is not None:
+            _clear_frames(error)
+        job.save = None
         job.resources.close()
         # Before the ticket is done, so that whoever waited for it finds room for the next.
         with self._changed:
             self._forget(job)
         if record is not None:
             job.ticket.succeed(record)
-        elif failure is not None:
-            job.ticket.fail(failure)
+        elif error is not None:
+            job.ticket.fail(error)
 
     def _forget(self, job: Job) -> None:
         self._in_flight.pop(job, None)
         self._changed.notify_all()
 
 
-def _forget_frames(error: BaseException | None) -> None:
-    """Let go of the tensors that the frames of an error refer to, as long as it may live."""
+def _outcome(job: Job) -> tuple[CheckpointRecord | None, BaseException | None]:
+    try:
+        return (job.save() if job.save else None), None
+    except BaseException as error:  # noqa: BLE001 - it is raised in the thread that trains
+        return None, error
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Let an error, which may live long, not keep the tensors that its frames refer to."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
