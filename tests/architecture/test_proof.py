@@ -217,6 +217,27 @@ def test_a_lambda_that_the_constructor_makes_comes_back_with_it() -> None:
     assert_rebuilds(WithLambda(hidden=3), "constructor", torch.randn(2, 3))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_dynamically_quantised_model_is_rebuilt() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+    again = rebuilt(describe(quantised))
+    x = torch.randn(5, 4)
+    assert torch.equal(again(x), quantised(x))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_statically_quantised_model_is_rebuilt() -> None:
+    stub, back = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+    model = nn.Sequential(stub, nn.Conv2d(1, 2, 3), nn.ReLU(), back).eval()
+    model.qconfig = torch.ao.quantization.get_default_qconfig("x86")
+    prepared = torch.ao.quantization.prepare(model)
+    x = torch.randn(2, 1, 6, 6)
+    prepared(x)
+    quantised = torch.ao.quantization.convert(prepared)
+    assert torch.equal(rebuilt(describe(quantised))(x), quantised(x))
+
+
 def test_what_a_factory_put_together_is_rebuilt_from_its_structure() -> None:
     assert_rebuilds(make_net(3), "structure", torch.randn(2, 3))
 
@@ -432,6 +453,6 @@ def test_modules_are_those_that_the_classes_come_from() -> None:
 
 def test_a_tensor_that_can_not_be_stored_is_named() -> None:
     model = Net(hidden=4)
-    model.register_buffer("adjacency", torch.eye(3).to_sparse())
+    model.register_buffer("adjacency", torch.nested.nested_tensor([torch.ones(1)]))
     with pytest.raises(UnstorableError, match="adjacency"):
         describe(model)

@@ -233,7 +233,7 @@ def test_a_lambda_as_hook_is_named() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([torch.ones(2).to_sparse()], "layout torch.sparse_coo"),
+        ([torch.ones(2, 2).to_mkldnn()], "layout torch._mkldnn"),
         (models.MyTensor(torch.ones(2)), "is a MyTensor"),
         (np.array([{}, "a"], dtype=object), "holds Python objects"),
         (torch.Generator(), "no plain attributes"),
@@ -299,6 +299,15 @@ def test_tensors_that_overlap_without_one_holding_the_other_are_named() -> None:
     model.register_buffer("a", flat[:4])
     model.register_buffer("b", flat[2:])
     assert "shares its memory with" in problems(model)["b"]
+
+
+def test_an_expanded_buffer_is_expanded_again() -> None:
+    model = nn.Module()
+    model.register_buffer("row", torch.randn(1, 4).expand(3, 4))
+    model.register_buffer("both", torch.randn(2, 1, 3).transpose(0, 2).expand(3, 5, 2))
+    back = rebuilt(model)
+    assert back.row.stride() == model.row.stride() == (0, 1)
+    assert back.both.stride() == model.both.stride()
 
 
 def test_strides_of_a_transposed_weight_are_kept() -> None:

@@ -192,7 +192,7 @@ def test_arrays_are_copied_when_they_are_written() -> None:
         (type("Text", (str,), {})("a"), "Text"),
         (type("Dict", (dict,), {})(), "Dict"),
         (defaultdict(lambda: 0), "defaultdict"),
-        (torch.ones(2).to_sparse(), "sparse"),
+        (torch.ones(2, 2).to_mkldnn(), "mkldnn"),
     ],
 )
 def test_what_is_not_plain_is_refused_with_its_path(value: Any, message: str) -> None:

@@ -35,19 +35,25 @@ def call_text(model: object) -> Text:
     call = observed_call(model)
     if call is None:
         return Text(named_class(model).__qualname__ if isinstance(model, nn.Module) else "")
-    name = call.cls.__qualname__
     bound = _bind(call)
+    shown = _shown_call(call, bound, 0)
     if bound is None:
-        named = {f"arg{i}": value for i, value in enumerate(call.args)} | call.kwargs
-        return Text(f"{name}({_joined(call.args, call.kwargs)})", _params(named))
+        return Text(shown, _params({f"arg{i}": v for i, v in enumerate(call.args)} | call.kwargs))
+    bound.apply_defaults()
+    return Text(shown, _params(_flat(bound)))
+
+
+def _shown_call(call: Call, bound: inspect.BoundArguments | None, depth: int) -> str:
+    name = call.cls.__qualname__
+    if bound is None:
+        return f"{name}({_joined(call.args, call.kwargs, depth)})"
     # With *args the ones before can't be named in a call.
     starred = any(
         p.kind is p.VAR_POSITIONAL and bound.arguments.get(n)
         for n, p in bound.signature.parameters.items()
     )
-    shown = _joined(bound.args, bound.kwargs) if starred else _joined((), _flat(bound))
-    bound.apply_defaults()
-    return Text(f"{name}({shown})", _params(_flat(bound)))
+    shown = (bound.args, bound.kwargs) if starred else ((), _flat(bound))
+    return f"{name}({_joined(*shown, depth)})"
 
 
 def _bind(call: Call) -> inspect.BoundArguments | None:
@@ -78,9 +84,9 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _joined(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
-    parts = [_shorten(_show(value)) for value in args]
-    parts += [f"{key}={_shorten(_show(value))}" for key, value in kwargs.items()]
+def _joined(args: Sequence[Any], kwargs: dict[str, Any], depth: int) -> str:
+    parts = [_shorten(_show(value, depth)) for value in args]
+    parts += [f"{key}={_shorten(_show(value, depth))}" for key, value in kwargs.items()]
     return ", ".join(parts)
 
 
@@ -88,13 +94,11 @@ def _show(value: Any, depth: int = 0) -> str:
     if depth > _MAX_SHOWN_DEPTH:
         return "…"
     if isinstance(value, Held):
-        return _show_held(value.target())
+        return _show_held(value.target(), depth + 1)
     if isinstance(value, np.ndarray):
         return f"array{list(value.shape)}"
     if isinstance(value, KeptPartial):
-        parts = [_show(value.func), *map(_show, value.args)]
-        parts += [f"{name}={_show(item)}" for name, item in value.keywords.items()]
-        return f"partial({', '.join(parts)})"
+        return f"partial({_joined((value.func, *value.args), value.keywords, depth + 1)})"
     if isinstance(value, Kept):
         inside = ", ".join(f"{k}={_show(v, depth + 1)}" for k, v in value.attributes.items())
         return f"{value.cls.__qualname__}({inside})"
@@ -110,15 +114,15 @@ def _show(value: Any, depth: int = 0) -> str:
     return repr(value)
 
 
-def _show_held(target: Any) -> str:
+def _show_held(target: Any, depth: int) -> str:
     if target is None:
         return "…"
     if isinstance(target, np.ndarray):
         return f"array{list(target.shape)}"
     if hasattr(target, "shape"):
         return f"tensor{list(target.shape)}"
-    inner = call_text(target).call if observed_call(target) else None
-    return inner or _name(target)
+    call = observed_call(target)
+    return _name(target) if call is None else _shown_call(call, _bind(call), depth)
 
 
 def _name(value: Any) -> str:

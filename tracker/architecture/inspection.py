@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +35,18 @@ def attributes_of(value: Any) -> Kept | None:
     if not _is_plain_class(kind, base):
         return None
     names = _slots(kind)
-    if not hasattr(value, "__dict__") and base is object and not names:
+    own = _dict_of(value)
+    if own is None and base is object and not names:
         return None
-    attributes = dict(getattr(value, "__dict__", {}))
-    attributes |= {name: getattr(value, name) for name in names if hasattr(value, name)}
-    items = list(value.items()) if base is dict else list(value) if base is not object else None
+    attributes = dict(own or {})
+    for name, place in names.items():
+        # An empty slot raises.
+        with contextlib.suppress(AttributeError):
+            attributes[name] = place.__get__(value)
+    items: list[Any] | None = None
+    if base is not object:
+        # Of the base, not of the class: what it answers itself may differ from what it holds.
+        items = list(dict.items(value)) if base is dict else list(_iterate(base, value))
     return Kept(kind, attributes, items)
 
 
@@ -80,15 +89,29 @@ def _is_generic(kind: type) -> bool:
     return getattr(kind.__new__, "__module__", None) == "typing"
 
 
-def _slots(kind: type) -> list[str]:
-    """Return the attributes that live in slots, under their real (mangled) names."""
-    return [
-        name
+def _iterate(base: Any, value: Any) -> Iterator[Any]:
+    found: Iterator[Any] = base.__iter__(value)
+    return found
+
+
+def _dict_of(value: Any) -> dict[str, Any] | None:
+    """Return an object's ``__dict__`` without running any code of its class."""
+    try:
+        found: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return found
+
+
+def _slots(kind: type) -> dict[str, types.MemberDescriptorType]:
+    """Return the attributes that live in slots, by their real (mangled) names."""
+    return {
+        name: place
         for cls in kind.__mro__
         if "__slots__" in vars(cls)
         for name, place in vars(cls).items()
         if isinstance(place, types.MemberDescriptorType)
-    ]
+    }
 
 
 def is_filled(cell: types.CellType) -> bool:

@@ -15,11 +15,11 @@ from tracker.architecture.nesting import check_model
 from tracker.architecture.reader import malformed
 from tracker.architecture.rebuild import build, fill, read_state_values
 from tracker.architecture.slots import Fetch, TensorPool
+from tracker.architecture.special_tensors import without_slot
 from tracker.architecture.structure import Tree, describe_tree
 from tracker.errors import (
     ArchitectureError,
     ConstructorError,
-    FormatError,
     NeedsModelInstanceError,
     TrackerError,
 )
@@ -137,7 +137,8 @@ def _set_state_values(
 
     Extra state (``get_extra_state``), and the packed weights of quantised modules.
     """
-    state = read_state_values(values, structure, imports, model, pool)
+    loose = without_slot(values, structure)
+    state = read_state_values(loose, structure, imports, model, pool)
     by_module: dict[str, OrderedDict[str, Any]] = {}
     for key, value in state.items():
         path, _, name = key.rpartition(".")
@@ -152,7 +153,10 @@ def _set_state_values(
         except (AttributeError, RuntimeError, TypeError, ValueError, KeyError) as error:
             raise ArchitectureError(f"Loading the state of {shown} failed: {error}") from error
         if unexpected:
-            raise FormatError(f"state_values: {shown} has no {unexpected}.")
+            raise ArchitectureError(
+                f"{shown} takes no {', '.join(unexpected)}, which was in its state_dict when it was "
+                "logged. The code of its class has probably changed since."
+            )
 
 
 def _needs_instance(architecture: Architecture) -> str:

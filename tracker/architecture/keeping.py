@@ -8,6 +8,7 @@ dropped. Nothing of the user's is called, and no iterator is consumed.
 from __future__ import annotations
 
 import argparse
+import copy
 import enum
 import functools
 import inspect
@@ -27,7 +28,9 @@ MAX_KEPT_PARTS = 20_000
 """Containers and objects that one call's arguments are followed through, at most."""
 
 _MAX_KEPT_DEPTH = 20
-_PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid", "re", "pathlib"})
+_PLAIN_MODULES = frozenset(
+    {"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "types", "typing"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ class _Keeping:
             return value
         if kind.__module__.split(".")[0] in _PLAIN_MODULES:
             return value
+        if kind.__module__.split(".")[0] == "omegaconf":
+            return copy.deepcopy(value)  # it holds its parents, and keeps its content to itself
         if kind is functools.partial:
             return self._partial(value, depth)
         if isinstance(value, types.ModuleType):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tracker.architecture.imports import GIVEN, Imports, own_reference
 from tracker.architecture.inspection import container_base, set_attribute
+from tracker.architecture.library_values import READERS, read_library_value
 from tracker.architecture.references import public_module_name
 from tracker.architecture.trust import (
     MAX_REFERENCE,
@@ -69,6 +70,8 @@ class Reader:
             "$enum": self._enum,
             "$partial": self._partial,
             "$method": self._method,
+            "$classmethod": self._classmethod,
+            "$bound": self._bound,
             "$weakref": lambda payload, path: weakref.ref(self.read(payload, path)),
             "$logger": self._logger,
             "$object": self._object,
@@ -85,6 +88,8 @@ class Reader:
         return decode(data, path, tensor=self._tensor, special=self._special)
 
     def _special(self, tag: str, payload: Any, path: str) -> Any:
+        if tag in READERS:
+            return read_library_value(tag, payload, path, self.read)
         reader = self._readers.get(tag)
         if reader is None:
             raise FormatError(f"{path}: the manifest holds a value of the unknown kind {tag!r}.")
@@ -102,6 +107,16 @@ class Reader:
             self._check_own(found, name, path, lambda own, trust: True)
         else:
             self._check_own(found, name, path, is_trusted_function)
+        return found
+
+    def tensor_class(self, name: Any, path: str) -> type[Tensor]:
+        """Return a subclass of Tensor, of a package that may make objects of its own."""
+        if not is_trusted_object(_text(name, path), self._imports.trust):
+            refuse(path, name, "it is not of the model's own package")
+        found = self._imports.find(name, path)
+        if not isinstance(found, type) or not issubclass(found, Tensor):
+            refuse(path, name, "it is not a class of tensors")
+        self._check_own(found, name, path, is_trusted_object)
         return found
 
     def function(self, name: Any, path: str) -> Any:
@@ -148,11 +163,29 @@ class Reader:
         method = next(found, None)
         if not isinstance(method, types.FunctionType):
             raise FormatError(f"{path}: {type(owner).__qualname__} has no method {name!r}.")
+        self._check_method(method, path)
+        return types.MethodType(method, owner)
+
+    def _check_method(self, method: Any, path: str) -> None:
         own = f"{public_module_name(str(method.__module__))}:{method.__qualname__}"
         check_narrowed(own, path, self._imports.trust)
         if not is_trusted_function(own, self._imports.trust):
             refuse(path, own, "a method of another module than the model's own is no part of it")
-        return types.MethodType(method, owner)
+
+    def _classmethod(self, payload: Any, path: str) -> Any:
+        owner, name = self._class(payload[0], path), _text(payload[1], path)
+        found = (vars(cls)[name] for cls in owner.__mro__ if name in vars(cls))
+        method = next(found, None)
+        if not isinstance(method, classmethod):
+            raise FormatError(f"{path}: {owner.__qualname__} has no classmethod {name!r}.")
+        self._check_method(method.__func__, path)
+        return types.MethodType(method.__func__, owner)
+
+    def _bound(self, payload: Any, path: str) -> Any:
+        tag = next(iter(payload[1]), None) if isinstance(payload[1], dict) else None
+        if tag not in ("$module", "$object"):
+            raise FormatError(f"{path}: a method must be of a module or object, not of {tag}.")
+        return types.MethodType(self.function(payload[0], path), self.read(payload[1], path))
 
     def _plain_class(self, name: Any, path: str) -> type:
         if not is_trusted_object(_text(name, path), self._imports.trust):
@@ -160,6 +193,8 @@ class Reader:
         found = self._imports.find(name, path)
         if not isinstance(found, type):
             refuse(path, name, "it is not a class")
+        if issubclass(found, torch.nn.Module | Tensor):
+            refuse(path, name, "a module or tensor is no plain object")
         self._check_own(found, name, path, is_trusted_object)
         if hasattr(found, "__del__"):
             refuse(path, name, "its objects do something when they are dropped")

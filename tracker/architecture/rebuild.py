@@ -20,6 +20,7 @@ from tracker.architecture.imports import Imports
 from tracker.architecture.nesting import check_entries
 from tracker.architecture.reader import Reader, malformed
 from tracker.architecture.slots import TensorPool
+from tracker.architecture.special_tensors import read_special
 from tracker.architecture.structure import NOT_ATTRIBUTES
 from tracker.errors import FormatError, UntrustedCheckpointError
 from tracker.types import Json
@@ -61,7 +62,7 @@ def _build(structure: Json, imports: Imports, pool: TensorPool) -> nn.Module:
         for name, value in entry["attributes"].items():
             if not (donated and holds(value, objects, OPAQUE_TAGS)):
                 _put_attribute(module, name, reader.read(value, f"{path}.attributes.{name}"), path)
-        _put_tensors(module, entry, pool, path)
+        _put_tensors(module, entry, pool, reader, path)
         if not (donated and holds(entry.get("hooks"), objects, OPAQUE_TAGS)):
             put_hooks(module, entry.get("hooks", {}), reader, path)
         _set_training(module, entry)
@@ -95,7 +96,7 @@ def fill(
     objects = objects_of(structure)
     for index, (module, entry) in enumerate(zip(modules, modules_of(structure), strict=True)):
         path = f"structure.modules.{index}"
-        _put_tensors(module, entry, pool, path)
+        _put_tensors(module, entry, pool, reader, path)
         for name, value in entry["attributes"].items():
             # What an object does when it is dropped must go by what its own constructor set.
             wanted = every_attribute and not hasattr(type(module), "__del__")
@@ -157,11 +158,17 @@ def _set_training(module: nn.Module, entry: dict[str, Any]) -> None:
     vars(module)["training"] = bool(entry["training"])  # __setattr__ may be of the module's class
 
 
-def _put_tensors(module: nn.Module, entry: dict[str, Any], pool: TensorPool, path: str) -> None:
+def _put_tensors(
+    module: nn.Module, entry: dict[str, Any], pool: TensorPool, reader: Reader, path: str
+) -> None:
+    def tensor(slot: Json, name: str) -> Any:
+        if isinstance(slot, dict) and "value" in slot:
+            return pool.special(slot, lambda: read_special(slot, reader, name))
+        return None if slot is None else pool.get(slot, name)
+
     # The dictionaries are written directly: __setattr__ of some classes (RNNs) has side effects.
     for name, slot in entry["parameters"]:
-        parameter = None if slot is None else pool.get(slot, f"{path}.parameters.{name}")
-        module._parameters[name] = parameter  # type: ignore[assignment]
+        module._parameters[name] = tensor(slot, f"{path}.parameters.{name}")
     for name, slot, persistent in entry["buffers"]:
-        module._buffers[name] = None if slot is None else pool.get(slot, f"{path}.buffers.{name}")
+        module._buffers[name] = tensor(slot, f"{path}.buffers.{name}")
         (set.discard if persistent else set.add)(module._non_persistent_buffers_set, name)

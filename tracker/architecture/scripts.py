@@ -102,8 +102,9 @@ def same_definitions(one: bytes, other: bytes, wanted: Iterable[str]) -> bool:
 def may_define(source: str, name: str, *, function: bool = False) -> bool:
     """Return whether a module may define the class ``name``, as far as its text tells.
 
-    True for a definition, an assignment, an import from another module, and where a star import
-    leaves it open; all at the module's top level, inside its ``if`` and ``try`` blocks too.
+    True for a definition, another name for one, a call that makes a class, an import from another
+    module, and where a star import leaves it open; all at the module's top level, inside its ``if``
+    and ``try`` blocks too.
 
     Args:
         source: The module's text.
@@ -114,12 +115,19 @@ def may_define(source: str, name: str, *, function: bool = False) -> bool:
         tree = ast.parse(source)
     except _UNREADABLE:
         return False
-    definition = _FUNCTIONS if function else (ast.ClassDef,)
-    kinds = (*definition, ast.ImportFrom, *_ASSIGNMENTS)
     return any(
-        _is_star(statement) or (isinstance(statement, kinds) and name in _bound_names(statement))
+        _is_star(statement) or (_may_bind(statement, function) and name in _bound_names(statement))
         for statement in _top_level(tree)
     )
+
+
+def _may_bind(statement: ast.stmt, function: bool) -> bool:
+    """Return whether a statement may give a class, or else a function, the name that it binds."""
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        is_alias = isinstance(statement.value, (ast.Name, ast.Attribute))
+        return is_alias or (not function and _makes_a_class(statement.value))
+    definition = _FUNCTIONS if function else (ast.ClassDef,)
+    return isinstance(statement, (*definition, ast.ImportFrom))
 
 
 def _top_level(tree: ast.AST) -> Iterator[ast.stmt]:

@@ -30,9 +30,20 @@ def describe_slot(tensor: Tensor, group: str, name: str) -> dict[str, Json]:
         "parameter": isinstance(tensor, nn.Parameter),
         "requires_grad": tensor.requires_grad and tensor.is_leaf,
     }
-    if not tensor.is_contiguous() and is_dense(tensor.shape, tensor.stride()):
+    strided = tensor.layout == torch.strided and not tensor.is_quantized
+    if (
+        strided
+        and not tensor.is_contiguous()
+        and is_dense(*_without_repeats(tensor.shape, tensor.stride()))
+    ):
         slot["stride"] = list(tensor.stride())
     return slot
+
+
+def _without_repeats(shape: Any, stride: Any) -> tuple[list[int], list[int]]:
+    """Return shape and strides with one element for a dimension that ``expand`` repeats."""
+    sizes = [1 if step == 0 else size for size, step in zip(shape, stride, strict=True)]
+    return sizes, list(stride)
 
 
 def is_dense(shape: Any, stride: Any) -> bool:
@@ -113,6 +124,13 @@ class TensorPool:
             self._made[key] = _as_held(tensor, slot)
         return self._made[key]
 
+    def special(self, slot: dict[str, Any], make: Callable[[], Tensor]) -> Tensor:
+        """Return the tensor of a slot that is made of parts (see `special_tensors`)."""
+        key = ("special", str(slot["name"]))
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
     def _stored(self, slot: dict[str, Any], key: tuple[str, str], path: str) -> Tensor:
         dtype = _dtype(slot, path)
         if self._fetch is None:
@@ -159,14 +177,17 @@ def _dtype(slot: dict[str, Any], path: str) -> torch.dtype:
 
 
 def _with_stride(tensor: Tensor, stride: Any, path: str) -> Tensor:
-    if not isinstance(stride, list) or not all(type(step) is int and step > 0 for step in stride):
-        raise FormatError(f"{path}: strides are positive whole numbers.")
-    if len(stride) != tensor.dim() or not is_dense(tensor.shape, stride):
+    if not isinstance(stride, list) or not all(type(step) is int and step >= 0 for step in stride):
+        raise FormatError(f"{path}: strides are whole numbers, 0 or more.")
+    if len(stride) != tensor.dim():
+        raise FormatError(f"{path}: {len(stride)} strides for {tensor.dim()} dimensions.")
+    shape = _without_repeats(tensor.shape, stride)[0]
+    if not is_dense(shape, stride):
         raise FormatError(f"{path}: strides {stride} do not fit the shape {list(tensor.shape)}.")
-    made = torch.empty_strided(
-        tuple(tensor.shape), stride, dtype=tensor.dtype, device=tensor.device
-    )
-    return made.copy_(tensor)
+    once = tensor[tuple(slice(size) for size in shape)]
+    steps = [max(step, 1) for step in stride]
+    made = torch.empty_strided(shape, steps, dtype=tensor.dtype, device=tensor.device)
+    return made.copy_(once).expand(tensor.shape)
 
 
 def _as_held(tensor: Tensor, slot: dict[str, Any]) -> Tensor:

@@ -16,14 +16,18 @@ from tracker.architecture.graphs import is_made_with_graph
 from tracker.architecture.hooks import HOOKS, describe_hooks
 from tracker.architecture.references import NotReferableError
 from tracker.architecture.slots import Views, describe_slot, extent
+from tracker.architecture.special_tensors import is_special, special_slot, write_special
 from tracker.architecture.writer import Writer, opaque_tensor
 from tracker.errors import UnstorableError
 from tracker.types import Json, Problem
 from tracker.values import TensorTable
 from tracker.values.tensors import check_storable
 
-NOT_ATTRIBUTES = frozenset(vars(nn.Module())) - {"_is_full_backward_hook"} | set(HOOKS)
-"""What nn.Module itself keeps in ``__dict__``; the description has places of its own for it."""
+NOT_ATTRIBUTES = (
+    frozenset(vars(nn.Module())) - {"_is_full_backward_hook"} | {"_compiled_call_impl"} | set(HOOKS)
+)
+"""What nn.Module itself keeps in ``__dict__``: the description has places of its own for it, or
+leaves it out, as what ``Module.compile()`` made is left out by pickle too."""
 
 
 class Tree:
@@ -54,12 +58,18 @@ class Tree:
         """Tensors outside the state_dict: non-persistent buffers, plain attributes, arguments."""
         return self._extra.tensors
 
-    def add_state(self, key: str, tensor: Tensor) -> None:
+    def name_state(self, key: str, tensor: Tensor) -> None:
         """Take a tensor of the state_dict; its key is its name wherever else it is met."""
+        self._names.setdefault(id(tensor), key)
+        if is_special(tensor):
+            return
         if self._check:
             check_storable(tensor, key)
         self.state[key] = tensor
-        self._names.setdefault(id(tensor), key)
+
+    def name_of(self, tensor: Tensor, path: str) -> str:
+        """Return the name of a tensor: its key in the state_dict, else the path it was met at."""
+        return self._names.get(id(tensor)) or self._extra.reserve(tensor, path)
 
     def slot(self, tensor: Tensor, path: str) -> Json:
         """Return the JSON of one place that holds a tensor: which tensor, and as what.
@@ -142,13 +152,14 @@ class _Describer:
         self._indices: dict[int, int] = {}
         self._writer = Writer(module=self._module_reference, tensor=self._tree.slot)
         self._entries: list[Json] = []
+        self._parts: dict[int, Json] = {}
 
     def describe(self) -> Tree:
         # keep_vars returns the very tensors of the modules, so that slots find their keys.
         state: dict[str, Any] = self._model.state_dict(keep_vars=True)
         for key, value in state.items():
             if isinstance(value, Tensor):
-                self._tree.add_state(key, value)
+                self._tree.name_state(key, value)
         self._index(self._model, "")
         self._tree.state_values = self._state_values(state)
         self._tree.structure = {"modules": self._entries, "objects": self._writer.objects}
@@ -156,16 +167,40 @@ class _Describer:
         return self._tree
 
     def _state_values(self, state: dict[str, Any]) -> dict[str, Json]:
+        """Return the entries that are no plain tensors, as JSON.
+
+        Packed weights of quantised modules, which are no parameters or buffers, are loaded in one
+        call with all that their module saves, so its tensors are among them.
+        """
         known = len(self._writer.problems)
-        values = {
-            key: self._writer.write(value, key)
+        held = {
+            id(tensor)
+            for module in self._tree.modules
+            for tensor in (*module._parameters.values(), *module._buffers.values())
+        }
+        packed = {
+            key.rpartition(".")[0]
             for key, value in state.items()
-            if not isinstance(value, Tensor)
+            if not key.endswith("_extra_state")
+            and (id(value) not in held if is_special(value) else not isinstance(value, Tensor))
+        }
+        values = {
+            key: self._special(value, key) if is_special(value) else self._writer.write(value, key)
+            for key, value in state.items()
+            if is_special(value)
+            or not isinstance(value, Tensor)
+            or key.rpartition(".")[0] in packed
         }
         for problem in self._writer.problems[known:]:
             message = problem.message.removeprefix(f"{problem.path}: ")
             raise UnstorableError(problem.path, f"(of the state_dict) {message}")
         return values
+
+    def _special(self, tensor: Tensor, path: str) -> Json:
+        """Return what a special tensor consists of, looked at once."""
+        if id(tensor) not in self._parts:
+            self._parts[id(tensor)] = write_special(tensor, path, self._writer)
+        return self._parts[id(tensor)]
 
     def _module_reference(self, module: nn.Module, path: str) -> Json:
         return {"$module": self._index(module, path)}
@@ -230,6 +265,9 @@ class _Describer:
         if tensor is None:
             return None
         try:
+            if is_special(tensor):
+                name = self._tree.name_of(tensor, path)
+                return special_slot(tensor, name, self._special(tensor, path))
             slot = self._tree.slot(tensor, path)
             self._tree.refuse_view(tensor, path)
             return slot

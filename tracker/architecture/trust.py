@@ -31,7 +31,9 @@ from tracker.errors import InvalidArgumentError, UntrustedCheckpointError
 TORCH_HOMES = (
     "torch.nn",
     "torch.ao.nn",
-    "torch.ao.quantization",
+    "torch.ao.quantization.fake_quantize",
+    "torch.ao.quantization.observer",
+    "torch.ao.quantization.stubs",
     "torch.distributions",
     "torch.optim.swa_utils",
 )

@@ -13,7 +13,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
         Linear(in_features=1, out_features=2, bias=True)
     """
     while True:
-        compiled = getattr(model, "_orig_mod", None)
+        # Not getattr: a model may answer for any name.
+        compiled = model._modules.get("_orig_mod")
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
         elif isinstance(compiled, nn.Module):

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from tracker.architecture.inspection import Kept, attributes_of, code_digest, is_filled
 from tracker.architecture.keeping import Held, KeptPartial, Lost
+from tracker.architecture.library_values import KINDS
 from tracker.architecture.references import NotReferableError, reference
 from tracker.errors import UnstorableError
 from tracker.types import Json, Problem
@@ -64,8 +65,9 @@ class Writer:
             if self._depth > MAX_OBJECT_DEPTH:
                 raise UnstorableError(path, f"is more than {MAX_OBJECT_DEPTH} objects deep.")
             return encode(value, path, tensor=self._tensor, special=self._special)
-        except UnstorableError as error:
-            self.problems.append(Problem(error.path, str(error)))
+        except Exception as error:  # noqa: BLE001 - code of the user's object must not lose the weights
+            refused = error if isinstance(error, UnstorableError) else _failed(path, error)
+            self.problems.append(Problem(refused.path, str(refused)))
             hidden: list[Json] = [HIDDEN_TENSOR] if _may_hold_tensor(value) else []
             digest = blake3(_text_of(value).encode()).hexdigest()[:16]
             return {"$opaque": [_type_name(value), digest, *hidden]}
@@ -93,6 +95,9 @@ class Writer:
             )
         if isinstance(value, torch.nn.Module):
             return self._module(value, path)
+        for accepts, write_library in KINDS:
+            if accepts(value):
+                return write_library(value, path, self.write)
         for accepts, write in self._kinds():
             if accepts(value):
                 try:
@@ -122,12 +127,16 @@ class Writer:
         return {"$partial": [self.write(part, path) for part in parts]}
 
     def _method(self, value: types.MethodType, path: str) -> Json:
-        name = value.__func__.__name__
-        if isinstance(value.__self__, type):
-            raise NotReferableError("it is a classmethod")
-        if getattr(value.__self__, name, None) != value:
-            raise NotReferableError("it is a method that its object does not have by that name")
-        return {"$method": [self.write(value.__self__, path), name]}
+        name, owner = value.__func__.__name__, value.__self__
+        if isinstance(owner, type):
+            own = inspect.getattr_static(owner, name, None)
+            if not isinstance(own, classmethod) or own.__func__ is not value.__func__:
+                raise NotReferableError("it is a classmethod that its class has not by that name")
+            return {"$classmethod": [reference(owner), name]}
+        if inspect.getattr_static(type(owner), name, None) is not value.__func__:
+            # A function that was bound to a module: model.forward = function.__get__(model)
+            return {"$bound": [reference(value.__func__), self.write(owner, path)]}
+        return {"$method": [self.write(owner, path), name]}
 
     def _object(self, value: Any, path: str) -> Json:
         if id(value) in self._known:
@@ -213,6 +222,10 @@ def _text_of(value: object) -> str:
         return repr(value)
     except Exception as error:  # noqa: BLE001 - the user's __repr__, or a chain without end
         return type(error).__name__
+
+
+def _failed(path: str, error: Exception) -> UnstorableError:
+    return UnstorableError(path, f"can't be looked at: {type(error).__name__}: {error}.")
 
 
 def _type_name(value: object) -> str:

@@ -30,6 +30,8 @@ from tracker.values.leaves import (
     NUMPY_SCALAR,
     Leaf,
 )
+from tracker.values.quantized import read_quantized, write_quantized
+from tracker.values.sparse import read_sparse, write_sparse
 
 MAX_DEPTH = 64
 """Deepest nesting of containers, both ways: more is refused, not recursed into.
@@ -129,6 +131,10 @@ class _Encoder:
         if leaf is not None:
             return {leaf.tag: _written(leaf, value, path)}
         if isinstance(value, Tensor):
+            if value.is_quantized:
+                return {"$quantized": write_quantized(value, path, self._tensor)}
+            if value.layout != torch.strided:
+                return {"$sparse": write_sparse(value, path, self._tensor)}
             return {"$tensor": self._tensor(value, path)}
         if isinstance(value, np.generic | np.ndarray | np.dtype):
             return self._encode_numpy(value, path)
@@ -178,10 +184,11 @@ class _Encoder:
             return {"$deque": [self._items(value, path), value.maxlen]}
         if kind is slice:
             return {"$slice": self._items((value.start, value.stop, value.step), path)}
-        factory = getattr(value, "default_factory", None)
-        if kind is defaultdict and (factory is None or factory in _FACTORIES.values()):
-            name = None if factory is None else factory.__name__
-            return {"$defaultdict": [name, self._pairs(value, path)]}
+        if kind is defaultdict:
+            factory = value.default_factory
+            if factory is None or factory in _FACTORIES.values():
+                name = None if factory is None else factory.__name__
+                return {"$defaultdict": [name, self._pairs(value, path)]}
         return self._special(value, path)
 
     def _items(self, values: Iterable[object], path: str) -> list[Json]:
@@ -276,6 +283,10 @@ class _Decoder:
             return _FROM_PAIRS[tag](self._pairs(payload, path, depth))
         if tag == "$tensor":
             return self._tensor(payload, path)
+        if tag == "$quantized":
+            return read_quantized(payload, path, self._tensor)
+        if tag == "$sparse":
+            return read_sparse(payload, path, self._tensor)
         if tag == "$ndarray":
             return self._tensor(payload, path).numpy()
         if tag == "$deque":

@@ -63,6 +63,10 @@ def check_storable(tensor: Tensor, path: str) -> None:
             "is an uninitialised parameter of a lazy module, so it has no values yet; "
             "run one forward pass before logging the checkpoint.",
         )
+    if tensor.is_nested:
+        raise UnstorableError(
+            path, "is a nested tensor; keep it as a list of tensors, or padded with its lengths."
+        )
     if tensor.layout != torch.strided:
         raise UnstorableError(
             path,
