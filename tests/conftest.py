@@ -41,6 +41,7 @@ def workplace(
     for name in [n for n in os.environ if n.startswith(("MLFLOW_", "TRACKER_"))]:
         del os.environ[name]
     os.environ["TRACKER_CACHE_DIR"] = str(tmp_path / "cache")
+    os.environ["TRACKER_SPOOL_DIR"] = str(tmp_path / "spool")
     monkeypatch.chdir(tmp_path)
     _forget_mlflow()
     yield tmp_path

@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 from mlflow.entities import LoggedModelStatus
-from mlflow.tracking import MlflowClient
 from torch import nn
 
 import tracker
@@ -28,15 +26,15 @@ from tracker.errors import (
     CatalogVersionError,
     RecordError,
     StorageError,
-    TrackerError,
     TrackerWarning,
 )
 from tracker.format import MANIFEST, open_checkpoint
-from tracker.record import artifacts, retention, runs
-from tracker.record.boundary import connect, tracking_uri
-from tracker.saving import pipeline
+from tracker.record import retention
+from tracker.record.boundary import tracking_uri
+from tracker.saving import content, destination, files, pipeline, publish
 from tracker.saving.request import check_request
 from tracker.saving.snapshot import take
+from tracker.saving.tickets import Ticket
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -51,12 +49,7 @@ def accepted(**arguments: Any) -> pipeline.Accepted:
         **{"epoch": None, "step": None, "metrics": None, "tags": None, **arguments}
     )
     snapshot = take(Net(hidden=4), optimizer=None, scheduler=None, state=None)
-    uri = tracking_uri()
-    return pipeline.Accepted(snapshot, request, runs.run_for_logging(connect(uri), None), uri)
-
-
-def unexpected(warning: str) -> None:
-    raise AssertionError(warning)
+    return pipeline.Accepted(snapshot, request, destination.find(tracking_uri(), None))
 
 
 def assert_nothing_visible() -> None:
@@ -118,12 +111,12 @@ def test_a_store_on_a_place_without_files_is_named() -> None:
 
 
 STEPS: list[tuple[Any, str]] = [
-    (pipeline, "write_checkpoint"),
+    (files, "write_checkpoint"),
     (pipeline.flavor_file, "mlmodel"),
-    (pipeline.source, "archive"),
-    (pipeline.runs, "log_model_params"),
-    (pipeline.runs, "log_metrics"),
-    (pipeline.logged_models, "finish"),
+    (content.source, "archive"),
+    (publish.runs, "log_model_params"),
+    (publish.runs, "log_metrics"),
+    (publish.logged_models, "finish"),
 ]
 
 
@@ -263,17 +256,18 @@ def test_an_older_model_that_mlflow_does_not_delete_is_a_warning(
 def test_a_newer_one_that_another_process_logged_meanwhile_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write, mine, newer = pipeline.write_checkpoint, accepted(epoch=6), []
+    write, mine, newer = files.write_checkpoint, accepted(epoch=6), []
 
     def overtaken(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(pipeline, "write_checkpoint", write)
-        newer.append(pipeline.save(mine, unexpected))
+        monkeypatch.setattr(files, "write_checkpoint", write)
+        newer.append(pipeline.save(mine, Ticket("newer", "")))
         return write(*arguments, **options)
 
-    monkeypatch.setattr(pipeline, "write_checkpoint", overtaken)
-    told: list[str] = []
-    pipeline.save(mine, told.append)
-    assert "logged again by another process meanwhile" in told[0]
+    monkeypatch.setattr(files, "write_checkpoint", overtaken)
+    ticket = Ticket("older", "")
+    pipeline.save(mine, ticket)
+    (warning,), _ = ticket.untold()
+    assert "logged again by another process meanwhile" in warning
     assert [each.record for each in tracker.search_checkpoints()] == newer
     assert api.reindex() == 1
 
@@ -290,40 +284,6 @@ def test_a_model_that_can_not_be_rebuilt_is_saved_with_a_warning_that_names_the_
         checkpoint = log(model, epoch=1)
     assert checkpoint.rebuild == "none"
     assert set(checkpoint.load_state_dict()) == set(model.state_dict())
-
-
-@pytest.fixture
-def remote(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path | None]:
-    """Every store counts as one that files have to be sent to."""
-    local = artifacts.local_directory
-    monkeypatch.setattr(artifacts, "local_directory", lambda uri: None)
-    return local
-
-
-def test_a_remote_store_gets_the_files_and_nothing_stays_behind(
-    remote: object, workplace: Path
-) -> None:
-    model = Net(hidden=4)
-    checkpoint = log(model, epoch=1)
-    assert list((workplace / "cache" / "uploads").iterdir()) == []
-    loaded = checkpoint.load_model()
-    assert torch.equal(loaded.head.weight, model.head.weight)
-    assert len(list((workplace / "cache" / "checkpoints").iterdir())) == 1
-
-
-def test_an_upload_that_fails_keeps_the_files_and_says_where(
-    remote: object, workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("gone")
-
-    monkeypatch.setattr(MlflowClient, "log_model_artifact", refuse)
-    with pytest.raises(TrackerError, match="gone") as caught:
-        log(epoch=1)
-    (kept,) = (workplace / "cache" / "uploads").iterdir()
-    assert str(kept) in "".join(caught.value.__notes__)
-    open_checkpoint(kept).verify()
-    assert statuses() == [LoggedModelStatus.FAILED]
 
 
 def test_the_catalog_of_another_database_is_used_where_it_is_named(

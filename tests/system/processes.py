@@ -29,10 +29,14 @@ TRACKER = str(Path(sys.executable).with_name("tracker"))
 def environment(directory: Path, **variables: str) -> dict[str, str]:
     """Return this process's environment without MLflow's and tracker's, and with ``variables``.
 
-    The cache is in ``directory``, so that no test sees another's.
+    The cache and the spool are in ``directory``, so that no test sees another's.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TRACKER_"))}
-    return {**kept, "TRACKER_CACHE_DIR": str(directory / "cache"), **variables}
+    own = {
+        "TRACKER_CACHE_DIR": str(directory / "cache"),
+        "TRACKER_SPOOL_DIR": str(directory / "spool"),
+    }
+    return {**kept, **own, **variables}
 
 
 def place(template: Path, directory: Path) -> None:

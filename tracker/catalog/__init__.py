@@ -15,7 +15,7 @@ from tracker.catalog.database import (
     open_catalog,
 )
 from tracker.catalog.filters import parse_filter, parse_order
-from tracker.catalog.location import catalog_uri, is_mirror
+from tracker.catalog.location import catalog_uri, is_mirror, is_server
 from tracker.catalog.opening import open_for_logging, open_for_reading, open_for_reindexing
 from tracker.catalog.queries import (
     at,
@@ -46,6 +46,7 @@ __all__ = [
     "experiment_names",
     "head_revision",
     "is_mirror",
+    "is_server",
     "latest",
     "metric_counts",
     "open_catalog",

@@ -39,6 +39,7 @@ class Run:
     id: str
     experiment_id: str
     experiment: str
+    artifact_location: str
 
 
 def run_for_logging(client: MlflowClient, run_id: str | None) -> Run:
@@ -52,11 +53,10 @@ def run_for_logging(client: MlflowClient, run_id: str | None) -> Run:
         NotFoundError: There is no run of that id.
         RecordError: The run was deleted, or MLflow can't be reached.
     """
-    if run_id is not None and (not isinstance(run_id, str) or not run_id):
-        raise InvalidArgumentError(f"run_id={run_id!r}: expected the id of an MLflow run.")
+    check_run_id(run_id)
     doing = f"finding the run {run_id}" if run_id else "starting a run"
     with mlflow_errors(doing, client.tracking_uri):
-        known = _known_runs.get((client.tracking_uri, run_id or _active_run_id()))
+        known = known_run(client.tracking_uri, run_id or active_run_id())
         if known is not None:
             return known
         found = client.get_run(run_id) if run_id else mlflow.active_run() or mlflow.start_run()
@@ -66,15 +66,32 @@ def run_for_logging(client: MlflowClient, run_id: str | None) -> Run:
                 "restore it, or log to another run."
             )
         _logged_params.setdefault(found.info.run_id, set(found.data.params))
-        experiment_id = found.info.experiment_id
-        run = Run(found.info.run_id, experiment_id, client.get_experiment(experiment_id).name)
+        experiment = client.get_experiment(found.info.experiment_id)
+        run = Run(
+            found.info.run_id,
+            experiment.experiment_id,
+            experiment.name,
+            experiment.artifact_location,
+        )
         _known_runs[client.tracking_uri, run.id] = run
         return run
 
 
-def _active_run_id() -> str:
+def check_run_id(run_id: object) -> None:
+    """Raise InvalidArgumentError unless a run's id is text, or None."""
+    if run_id is not None and (not isinstance(run_id, str) or not run_id):
+        raise InvalidArgumentError(f"run_id={run_id!r}: expected the id of an MLflow run.")
+
+
+def known_run(tracking_uri: str, run_id: str | None) -> Run | None:
+    """Return a run that MLflow was asked about before, or None."""
+    return _known_runs.get((tracking_uri, run_id or ""))
+
+
+def active_run_id() -> str | None:
+    """Return the id of this thread's active run, without asking the tracking store."""
     active = mlflow.active_run()
-    return active.info.run_id if active else ""
+    return active.info.run_id if active else None
 
 
 def log_metrics(

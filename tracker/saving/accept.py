@@ -15,9 +15,8 @@ from functools import partial
 import torch.distributed
 
 from tracker.errors import InvalidArgumentError, TrackerWarning
-from tracker.record import runs
-from tracker.record.boundary import connect, tracking_uri
-from tracker.saving import ending, host_copy, tickets
+from tracker.record.boundary import tracking_uri
+from tracker.saving import destination, ending, host_copy, tickets
 from tracker.saving.pipeline import Accepted, save
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot, take
@@ -47,7 +46,8 @@ def accept(
         InvalidArgumentError: An argument is not usable; nothing was handed over.
         UnstorableError: A tensor or value can't be stored; nothing was handed over.
         NotFoundError: There is no such run.
-        RecordError: The run could not be found or started.
+        RecordError: MLflow refused to find or start the run. If it can't be reached, the
+            checkpoint waits on the disk.
     """
     if _is_written_by_another_rank():
         return tickets.refused(request.name, _other_rank_writes())
@@ -59,22 +59,21 @@ def accept(
         example_input=example_input,
     )
     plan = host_copy.plan(snapshot)
-    uri = tracking_uri()
-    run = runs.run_for_logging(connect(uri), run_id)
+    to = destination.find(tracking_uri(), run_id)
     ending.install()
-    job = Job(Ticket(request.name, run.id), plan.size)
+    job = Job(Ticket(request.name, to.label), plan.size)
     with _withdrawn_on_failure(job):
         writer().reserve(job)
         copied = host_copy.copy(snapshot, plan, host_copy.pool())
         _log.debug("copied: %s", job.ticket)
-        accepted = Accepted(copied.snapshot, request, run, uri)
+        accepted = Accepted(copied.snapshot, request, to)
         job.resources.callback(host_copy.pool().give_back, copied.slab)
         tickets.issue(job.ticket)
-        writer().submit(job, partial(save, accepted, job.ticket.warn))
+        writer().submit(job, partial(save, accepted, job.ticket))
     _log.debug("accepted: %s", job.ticket)
     _warn_if_not_rebuildable(snapshot)
     if wait:
-        job.ticket.result(stacklevel=3)
+        job.ticket.wait_until_durable(stacklevel=3)
     return job.ticket
 
 

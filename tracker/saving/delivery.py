@@ -9,14 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker import catalog, settings
 from tracker.errors import NotFoundError, RecordUnreachableError, StorageError, TrackerError
-from tracker.format import MANIFEST, Manifest, Written, amend_manifest, open_checkpoint
+from tracker.format import (
+    MANIFEST,
+    Manifest,
+    StoredCheckpoint,
+    Written,
+    amend_manifest,
+    content_of,
+    known_tensors,
+    open_checkpoint,
+)
 from tracker.record import artifacts, deliveries, flavor_file, logged_models, runs, sessions
 from tracker.record.boundary import connect
 from tracker.saving import publish, spool
+from tracker.saving import stored as run_tensors
+from tracker.saving.files import write_files
 from tracker.saving.publish import Warn, announce
 from tracker.saving.request import Request
 from tracker.saving.spool import Delivery
@@ -85,7 +97,7 @@ def _deliver(client: Client, delivery: Delivery, warn: Warn, sent: Sent) -> Chec
     engine = catalog.open_for_logging(client.tracking_uri)
     run = _run(client, delivery)
     begun = deliveries.begun(client, run, delivery.id)
-    record = begun.delivered or _send(client, delivery, run, begun, sent)
+    record = begun.delivered or _send(client, engine, delivery, run, begun, sent)
     publish.enter(client, engine, record, warn)
     for other in begun.pending:
         if other.id != record.id:
@@ -94,19 +106,44 @@ def _deliver(client: Client, delivery: Delivery, warn: Warn, sent: Sent) -> Chec
 
 
 def _send(
-    client: Client, delivery: Delivery, run: runs.Run, begun: deliveries.Begun, sent: Sent
+    client: Client,
+    engine: catalog.Engine,
+    delivery: Delivery,
+    run: runs.Run,
+    begun: deliveries.Begun,
+    sent: Sent,
 ) -> CheckpointRecord:
-    manifest = open_checkpoint(delivery.checkpoint).manifest
-    created = _created(client, delivery, run, manifest, begun)
-    written = amend_manifest(
-        delivery.checkpoint,
-        run_id=run.id,
-        extra_files={"MLmodel": flavor_file.mlmodel(created.id, run.id, manifest.architecture)},
-    )
-    announce("amended", delivery.name, created.id)
-    _transfer(client, delivery, created, written, sent)
-    announce("uploaded", delivery.name, created.id)
+    stored = open_checkpoint(delivery.checkpoint)
+    created = _created(client, delivery, run, stored.manifest, begun)
+    directory, written = _complete(client, engine, delivery, run, stored, created)
+    announce("completed", delivery.name, created.id)
+    _transfer(client, directory, created, written, sent)
+    announce("transferred", delivery.name, created.id)
     return publish.publish(client, run, created, written)
+
+
+def _complete(
+    client: Client,
+    engine: catalog.Engine,
+    delivery: Delivery,
+    run: runs.Run,
+    stored: StoredCheckpoint,
+    created: logged_models.Created,
+) -> tuple[Path, Written]:
+    """Give the checkpoint what it learns from MLflow; return where it is then.
+
+    What waits in the spool is whole. If the run has some of its tensors already, a copy without
+    them is sent.
+    """
+    model_file = {"MLmodel": flavor_file.mlmodel(created.id, run.id, stored.manifest.architecture)}
+    known = run_tensors.known(run.id, created.artifact_uri, engine)
+    if not known.keys() & known_tensors(stored.manifest, created.id).keys():
+        checkpoint = delivery.checkpoint
+        return checkpoint, amend_manifest(checkpoint, run_id=run.id, extra_files=model_file)
+    spool.abandon(delivery.lean)  # of an earlier attempt
+    whole = content_of(stored)
+    whole = replace(whole, run_id=run.id, extra_files={**whole.extra_files, **model_file})
+    return delivery.lean, write_files(client, engine, delivery.lean, whole, created)
 
 
 def _run(client: Client, delivery: Delivery) -> runs.Run:
@@ -134,16 +171,16 @@ def _created(
 
 def _transfer(
     client: Client,
-    delivery: Delivery,
+    directory: Path,
     created: logged_models.Created,
     written: Written,
     sent: Sent,
 ) -> None:
-    directory = artifacts.local_directory(created.artifact_uri)
-    if directory is None:
-        artifacts.upload(client, created.id, delivery.checkpoint, last=MANIFEST, sent=sent)
+    place = artifacts.local_directory(created.artifact_uri)
+    if place is None:
+        artifacts.upload(client, created.id, directory, last=MANIFEST, sent=sent)
     else:
-        artifacts.place(delivery.checkpoint, directory, last=MANIFEST)
+        artifacts.place(directory, place, last=MANIFEST)
         sent(written.size)
 
 

@@ -1,38 +1,36 @@
-"""The order of a save, in the background.
+"""The order of a save, in the background. Weights that were handed over are never lost.
 
-bytes → digests → manifest, then `publish`: metrics → READY in MLflow → catalog row. READY is the
-commit point: before it nothing can see the checkpoint, after it nothing can lose it. What fails
-before leaves a logged model marked FAILED; what fails after leaves a checkpoint that only the
-catalog has yet to learn about.
+Into a local store, directly: bytes → digests → manifest, then `publish`: metrics → READY in MLflow
+→ catalog row. READY is the commit point: before it nothing can see the checkpoint, after it nothing
+can lose it. What fails before leaves a logged model marked FAILED, and the checkpoint in the spool;
+what fails after leaves a checkpoint that only the catalog has yet to learn about.
+
+Over the network, by way of the spool: bytes → digests → manifest on the local disk, and the
+deliverer does the rest.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker import catalog, settings
-from tracker.architecture import source
-from tracker.errors import StorageError, TrackerError
-from tracker.format import (
-    MANIFEST,
-    Content,
-    SourceEntry,
-    Written,
-    withdraw_manifest,
-    write_checkpoint,
-)
-from tracker.record import artifacts, flavor_file, logged_models, retention, runs
+from tracker import catalog
+from tracker.errors import RecordUnreachableError, StorageError
+from tracker.format import Written, write_checkpoint
+from tracker.record import artifacts, flavor_file, logged_models, runs
 from tracker.record.boundary import connect
-from tracker.saving import publish, stored
-from tracker.saving.environment import environment
-from tracker.saving.publish import Warn
+from tracker.saving import delivery, publish, spool
+from tracker.saving.content import content
+from tracker.saving.deliverer import deliverer
+from tracker.saving.destination import Destination
+from tracker.saving.files import write_files
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot
+from tracker.saving.spool import Delivery
+from tracker.saving.tickets import Ticket
 from tracker.types import CheckpointRecord
 
 if TYPE_CHECKING:
@@ -46,38 +44,62 @@ class Accepted:
     Attributes:
         snapshot: The model and its training state; its tensors are copies.
         request: Epoch, step, metrics and tags.
-        run: The run to log to.
-        tracking_uri: The tracking store that was in force when it was handed over.
+        destination: The run to log to, and the tracking store in force when it was handed over.
     """
 
     snapshot: Snapshot
     request: Request
-    run: runs.Run
-    tracking_uri: str
+    destination: Destination
 
 
-def save(accepted: Accepted, warn: Warn) -> CheckpointRecord:
-    """Save a checkpoint and return its record.
+def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | None:
+    """Save a checkpoint.
 
     Args:
         accepted: What to save.
-        warn: Called with what deserves a look.
+        ticket: Learns what deserves a look, and, from whoever delivers it, what became of a
+            checkpoint in the spool.
+
+    Returns:
+        The record, or None: the checkpoint is in the spool.
 
     Raises:
-        RecordError: MLflow refused or could not be reached.
+        RecordError: MLflow refused.
         StorageError: The files could not be written.
         CatalogError: The catalog could not be used.
     """
-    snapshot, request, run = accepted.snapshot, accepted.request, accepted.run
-    client = connect(accepted.tracking_uri)
-    engine = catalog.open_for_logging(accepted.tracking_uri)
-    created = publish.begin(client, run, request, snapshot.description.architecture)
-    with _failed_unless_done(client, created.id):
-        written = _write(client, engine, _content(snapshot, request, run, created), created)
-        publish.announce("written", request.name, created.id)
-        record = publish.publish(client, run, created, written)
-    publish.enter(client, engine, record, warn)
+    destination = accepted.destination
+    if destination.offline:
+        _leave_in_spool(accepted, ticket)
+        return None
+    carrier = deliverer(destination.tracking_uri)
+    run = destination.run
+    if run is None or not destination.is_direct or carrier.has_outage():
+        carrier.submit(_spool(accepted, ticket), ticket)
+        return None
+    try:
+        client = connect(destination.tracking_uri)
+        engine = catalog.open_for_logging(destination.tracking_uri)
+        record = _save_in_place(client, engine, run, accepted)
+    except Exception as error:
+        waiting = _rescue(accepted, ticket, error)
+        if not isinstance(error, RecordUnreachableError):
+            raise
+        carrier.submit(waiting, ticket)
+        return None
+    publish.enter(client, engine, record, ticket.warn)
     return record
+
+
+def _save_in_place(
+    client: Client, engine: catalog.Engine, run: runs.Run, accepted: Accepted
+) -> CheckpointRecord:
+    architecture = accepted.snapshot.description.architecture
+    created = publish.begin(client, run, accepted.request, architecture)
+    with _failed_unless_done(client, created.id):
+        written = _write(client, engine, run, accepted, created)
+        publish.announce("written", accepted.request.name, created.id)
+        return publish.publish(client, run, created, written)
 
 
 @contextmanager
@@ -89,77 +111,26 @@ def _failed_unless_done(client: Client, model_id: str) -> Iterator[None]:
         raise
 
 
-def _content(
-    snapshot: Snapshot, request: Request, run: runs.Run, created: logged_models.Created
-) -> Content:
-    description = snapshot.description
-    files = source.archive(sorted(description.modules))
-    return Content(
-        name=request.name,
-        run_id=run.id,
-        created_at=created.created_at,
-        epoch=request.epoch,
-        step=request.step,
-        metrics=request.metrics,
-        tags=request.tags,
-        architecture=description.architecture,
-        state_values=dict(description.state_values),
-        training=snapshot.training,
-        environment=environment(description.modules),
-        example=None if snapshot.example is None else snapshot.example.document,
-        tensors={
-            "model": description.state,
-            "architecture": description.extra,
-            "training": snapshot.training_tensors,
-            "example": {} if snapshot.example is None else snapshot.example.tensors,
-        },
-        source=[
-            (SourceEntry(f.module, f.path, f.script, f.package, f"source/{f.file}"), f.content)
-            for f in files
-        ],
-        extra_files={"MLmodel": flavor_file.mlmodel(created.id, run.id, description.architecture)},
-    )
-
-
 def _write(
-    client: Client, engine: catalog.Engine, content: Content, created: logged_models.Created
-) -> Written:
-    """Write the files: in place in a local store, else to a folder that is uploaded."""
-    directory = artifacts.local_directory(created.artifact_uri)
-    if directory is not None:
-        _make(directory)
-        return _write_files(client, engine, directory, content, created)
-    staging = settings.cache_directory() / "uploads" / created.id
-    _make(staging)
-    written = _write_files(client, engine, staging, content, created)
-    try:
-        artifacts.upload(client, created.id, staging, last=MANIFEST)
-    except TrackerError as error:
-        error.add_note(f"The checkpoint's files were kept in {staging}.")
-        raise
-    shutil.rmtree(staging)
-    return written
-
-
-def _write_files(
     client: Client,
     engine: catalog.Engine,
-    directory: Path,
-    content: Content,
+    run: runs.Run,
+    accepted: Accepted,
     created: logged_models.Created,
 ) -> Written:
-    """Write the files, without the tensors that the run has stored already."""
-    known = stored.known(content.run_id, created.artifact_uri, engine)
-    written = write_checkpoint(directory, content, known=known)
-    references = written.manifest.references
-    if not references or retention.refer(client, created.id, references):
-        return written
-    # One of them is being replaced at this moment, or somebody deleted it.
-    stored.forget(content.run_id)
-    withdraw_manifest(directory)
-    written = write_checkpoint(directory, content)
-    retention.refer(client, created.id, [])
-    return written
+    directory = artifacts.local_directory(created.artifact_uri)
+    if directory is None:
+        raise StorageError(f"{created.artifact_uri}: is not the local directory that it was.")
+    _make(directory)
+    architecture = accepted.snapshot.description.architecture
+    whole = content(
+        accepted.snapshot,
+        accepted.request,
+        run_id=run.id,
+        created_at=created.created_at,
+        extra_files={"MLmodel": flavor_file.mlmodel(created.id, run.id, architecture)},
+    )
+    return write_files(client, engine, directory, whole, created)
 
 
 def _make(directory: Path) -> None:
@@ -167,3 +138,59 @@ def _make(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"The folder {directory} can't be created: {error.strerror}.") from error
+
+
+def _spool(accepted: Accepted, ticket: Ticket, error: Exception | None = None) -> Delivery:
+    """Keep a checkpoint on the local disk until MLflow has it."""
+    destination, request = accepted.destination, accepted.request
+    directory = spool.new_directory()
+    waiting = Delivery(
+        directory=directory,
+        name=request.name,
+        tracking_uri=delivery.destination(destination.tracking_uri),
+        run_id=destination.run_id,
+        session=destination.session,
+        created_at=runs.now(),
+        error=None if error is None else f"{type(error).__name__}: {error}",
+        refused=error is not None and not isinstance(error, RecordUnreachableError),
+    )
+    try:
+        whole = content(
+            accepted.snapshot,
+            request,
+            run_id=destination.run_id or "",
+            created_at=waiting.created_at,
+        )
+        write_checkpoint(waiting.checkpoint, whole)
+        spool.write(waiting)
+    except BaseException:
+        spool.abandon(directory)
+        raise
+    ticket.spooled = directory
+    publish.announce("spooled", request.name, waiting.id)
+    return waiting
+
+
+def _rescue(accepted: Accepted, ticket: Ticket, error: Exception) -> Delivery:
+    """Keep in the spool what could not be saved, or raise ``error`` if that fails, too."""
+    try:
+        waiting = _spool(accepted, ticket, error)
+    except Exception as failure:  # noqa: BLE001 - the first error is the one to raise
+        error.add_note(f"Nor could the checkpoint be kept in the spool: {failure}")
+        raise error from error.__cause__
+    if not isinstance(error, RecordUnreachableError):
+        error.add_note(
+            f"The checkpoint is kept in {waiting.directory}; `tracker sync` sends it when that is "
+            "mended."
+        )
+    return waiting
+
+
+def _leave_in_spool(accepted: Accepted, ticket: Ticket) -> None:
+    waiting = _spool(accepted, ticket)
+    ticket.stay(
+        RecordUnreachableError(
+            f"The {ticket} is kept in {waiting.directory}, because TRACKER_OFFLINE is set; "
+            "`tracker sync` sends it to MLflow."
+        )
+    )

@@ -78,6 +78,11 @@ class Delivery:
         """The checkpoint's directory."""
         return self.directory / CHECKPOINT
 
+    @property
+    def lean(self) -> Path:
+        """Where a copy of it goes that lacks what its run has already, while it is sent."""
+        return self.directory / "lean"
+
 
 def new_directory() -> Path:
     """Make the directory of a checkpoint that is to be written into the spool.
@@ -181,6 +186,11 @@ def _directories() -> list[Path]:
         return []
     except OSError as error:
         raise StorageError(f"The spool {spool} can't be read: {error.strerror}.") from error
+
+
+def still_waits(delivery: Delivery) -> bool:
+    """Return whether a checkpoint has not been delivered, as far as the disk tells."""
+    return os.path.exists(delivery.directory / DELIVERY)
 
 
 @contextmanager

@@ -1,0 +1,47 @@
+"""Writes the files of a checkpoint, without the tensors that its run has stored already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker import catalog
+from tracker.format import Content, Written, withdraw_manifest, write_checkpoint
+from tracker.record import logged_models, retention
+from tracker.saving import stored
+
+if TYPE_CHECKING:
+    from tracker.record.boundary import Client
+
+
+def write_files(
+    client: Client,
+    engine: catalog.Engine,
+    directory: Path,
+    content: Content,
+    created: logged_models.Created,
+) -> Written:
+    """Write a checkpoint, and say in MLflow which earlier ones it needs.
+
+    Args:
+        client: MLflow.
+        engine: The catalog.
+        directory: Where to.
+        content: What to write.
+        created: The logged model, PENDING.
+
+    Raises:
+        RecordError: MLflow refused or could not be reached.
+        StorageError: The files could not be written.
+    """
+    known = stored.known(content.run_id, created.artifact_uri, engine)
+    written = write_checkpoint(directory, content, known=known)
+    references = written.manifest.references
+    if not references or retention.refer(client, created.id, references):
+        return written
+    # One of them is being replaced at this moment, or somebody deleted it.
+    stored.forget(content.run_id)
+    withdraw_manifest(directory)
+    written = write_checkpoint(directory, content)
+    retention.refer(client, created.id, [])
+    return written
