@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +74,25 @@ def test_a_directory_that_is_not_there_can_not_be_synced(tmp_path):
     sync_directory(tmp_path)
     with pytest.raises(StorageError):
         sync_directory(tmp_path / "x")
+
+
+def test_what_is_said_to_be_free_is_what_is_free_without_the_part_that_was_written(
+    tmp_path, monkeypatch
+):
+    left: list[list[str]] = []
+
+    def look(directory: Path) -> shutil._ntuple_diskusage:
+        left.append(os.listdir(directory))
+        return usage(directory)
+
+    usage = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", look)
+
+    def fill_the_disk() -> None:
+        with replacing(tmp_path / "x", 5) as file:
+            file.write(b"he")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StorageError, match=r"the disk is full.* needs 5 bytes; \d+ are free"):
+        fill_the_disk()
+    assert left == [[]]

@@ -72,15 +72,17 @@ def replacing(path: Path, size: int) -> Iterator[FileIO]:
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
     try:
-        with open(temporary, "xb", buffering=0) as file:
-            yield file
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(temporary, "xb", buffering=0) as file:
+                yield file
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            # Before anybody counts what is free.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _refused(path, size, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def make_directory(path: Path) -> Iterator[Path]:
