@@ -66,6 +66,7 @@ def history() -> list[Checkpoint]:
 def test_the_commands_are_these() -> None:
     assert sorted(commands()) == [
         "best",
+        "check",
         "db upgrade",
         "demo",
         "doctor",
@@ -143,6 +144,9 @@ def test_json_is_json_even_of_nan_and_infinity(history: list[Checkpoint]) -> Non
 def test_json_of_one_checkpoint_holds_everything(history: list[Checkpoint]) -> None:
     shown = json.loads(invoke("show", history[3].id[:12], "--json").stdout)
     best = json.loads(invoke("best", "val_loss", "--json").stdout)
+    load = shown.pop("load")
+    assert load["loads"]
+    assert load["classes"] == {"tests.models:Net": load["classes"]["tests.models:Net"]}
     assert shown == best
     checkpoint = history[3]
     assert shown == {
@@ -168,6 +172,8 @@ def test_show_prints_everything_and_the_lines_that_load_it(history: list[Checkpo
     output = invoke("show", f"runs:/{history[3].run_id}/epoch-3").output
     for text in ("Net(hidden=4, depth=2)", "constructor", "digits", "[bold]x[/]"):
         assert text in output
+    assert "\n\nepoch-3 of run " in output
+    assert "\nrebuilt: by its constructor, " in output
     assert output.endswith(f'\nimport tracker\nmodel = tracker.load_model("{history[3].id}")\n')
 
 

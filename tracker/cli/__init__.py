@@ -14,6 +14,7 @@ from tracker import __version__
 from tracker.cli.check import check
 from tracker.cli.demo import demo
 from tracker.cli.find import best, list_checkpoints, show
+from tracker.cli.sync import sync
 from tracker.cli.upkeep import db, doctor, export, reindex
 from tracker.errors import TrackerError
 
@@ -27,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (list_checkpoints, best, show, check, export, demo, doctor, db, reindex):
+for command in (list_checkpoints, best, show, check, export, sync, demo, doctor, db, reindex):
     cli.add_command(command)
 
 

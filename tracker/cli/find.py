@@ -115,17 +115,24 @@ def show(checkpoint: str, diff: bool, as_json_text: bool) -> None:
     Its model is rebuilt, if its files are on this machine, to tell how it loads.
     """
     from tracker import api
-    from tracker.cli.printing import as_json, print_checkpoint, print_diff, print_json, print_report
+    from tracker.cli.printing import as_json, print_checkpoint, print_json
 
     found = api.as_checkpoint(checkpoint)
     report = api.explain_if_at_hand(found)
+    elsewhere = (
+        "Not rebuilt, because its files are not on this machine. This fetches and rebuilds it:\n"
+        f"tracker check {found.id}"
+    )
     if as_json_text:
         print_json({**as_json(found), "load": None if report is None else report.to_dict()})
-    elif diff:
-        print_diff(found, report)
+    elif not diff:
+        print_checkpoint(found, loading=elsewhere if report is None else str(report))
+    elif report is None:
+        click.echo(elsewhere, err=True)
+    elif report.diff:
+        click.echo(report.diff, nl=False)
     else:
-        print_checkpoint(found)
-        print_report(found, report)
+        click.echo("The code that was found here is as it was when it was logged.", err=True)
 
 
 def _print_one(checkpoint: Any, as_json_text: bool) -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tracker.checkpoint import Checkpoint
-    from tracker.loading.report import LoadReport
 
 _MAX_METRIC_COLUMNS = 4
 _PIPE_WIDTH = 1_000_000
@@ -117,8 +116,8 @@ def _metric_columns(checkpoints: Iterable[Checkpoint]) -> list[str]:
     return sorted(common)
 
 
-def print_checkpoint(checkpoint: Checkpoint) -> None:
-    """Print everything known about one checkpoint, and the lines that load it."""
+def print_checkpoint(checkpoint: Checkpoint, *, loading: str = "") -> None:
+    """Print everything known about one checkpoint, how it loads, and the lines that load it."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -145,29 +144,9 @@ def print_checkpoint(checkpoint: Checkpoint) -> None:
         if value is not None:
             table.add_row(escape(name), escape(str(value)))
     _print_table(table)
+    if loading:
+        click.echo(f"\n{loading}")
     click.echo(f'\nimport tracker\nmodel = tracker.load_model("{checkpoint.id}")')
-
-
-def print_report(checkpoint: Checkpoint, report: LoadReport | None) -> None:
-    """Print how the checkpoint's model was rebuilt, or why that was not tried."""
-    click.echo(f"\n{_not_tried(checkpoint) if report is None else report}")
-
-
-def print_diff(checkpoint: Checkpoint, report: LoadReport | None) -> None:
-    """Print how the code differs from when the checkpoint was logged, for ``patch`` or a pager."""
-    if report is None:
-        click.echo(_not_tried(checkpoint), err=True)
-    elif report.diff:
-        click.echo(report.diff, nl=False)
-    else:
-        click.echo("No code that differs from when it was logged was found.", err=True)
-
-
-def _not_tried(checkpoint: Checkpoint) -> str:
-    return (
-        "Not rebuilt, because its files are not on this machine. This fetches and rebuilds it:\n"
-        f"tracker check {checkpoint.id}"
-    )
 
 
 def _number(value: float | None) -> str:
