@@ -110,6 +110,13 @@ def test_an_import_that_fails_says_so(folder: Path) -> None:
         Imports().find("imp_bad:Net", "p")
 
 
+def test_a_script_that_does_not_define_the_class_is_not_touched(folder: Path) -> None:
+    (folder / "imp_train.py").write_text("from pathlib import *\nimport imp_none\nNet = main()")
+    source = script("imp_train", NET.format("kept"), "/gone/imp_train.py")
+    with pytest.raises(ClassNotFoundError, match="was not found"):
+        Imports(source=source, wanted={"imp_train": frozenset({"Net"})}).find("imp_train:Net", "p")
+
+
 def test_of_a_script_only_the_definitions_run(folder: Path) -> None:
     text = NET.format("disk") + "raise SystemExit\n"
     (folder / "imp-script.py").write_text(text)
@@ -163,6 +170,17 @@ def test_a_path_that_is_no_regular_file_is_not_read(folder: Path, path: str) -> 
     source = archived("imp_pipe", NET.format("x"), path)
     with pytest.raises(ClassNotFoundError):
         Imports(source=source, local=True).module_class("imp_pipe:Net", "p")
+
+
+def test_archived_source_that_is_not_trusted_hides_no_module_of_this_process() -> None:
+    source = archived("tests.models", "raise SystemExit")
+    assert Imports(source=source).module_class("tests.models:Net", "p") is models.Net
+
+
+def test_archived_source_that_is_trusted_goes_first_and_stays_isolated() -> None:
+    imports = Imports(source=archived("tests.models", NET.format("kept")), trust=Trust(source=True))
+    assert imports.module_class("tests.models:Net", "p").origin == "kept"
+    assert sys.modules["tests.models"] is models
 
 
 def test_each_checkpoint_gets_its_own_archived_source() -> None:

@@ -173,7 +173,8 @@ class Imports:
             if file is not None:
                 current = SourceFile(name, file.read_bytes(), str(file), True, False)
                 # Another script may have the name of the one that trained, which is still there.
-                if self._is_as_archived(name, current.content) or not self._is_ours():
+                here = self._is_as_archived(name, current.content) or not self._is_ours()
+                if here and _defines(current, qualname, function):
                     yield f"definitions in the script {file}", self._run(name, {name: current})
         elif loaded is None and name.isascii():
             text = _installed_source(name)

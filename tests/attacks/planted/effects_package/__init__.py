@@ -1,0 +1,3 @@
+import sys
+
+sys.audit("canary", "imported effects_package")

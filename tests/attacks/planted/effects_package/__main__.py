@@ -1,0 +1,3 @@
+import sys
+
+sys.audit("canary", "ran effects_package")

@@ -1,0 +1,4 @@
+import sys
+
+sys.audit("canary", "imported effects_package.inner")
+VALUE = 1
