@@ -1,0 +1,1 @@
+"""The corpus of `benchmarks/rebuild.py`: architectures by library, and what is compared."""

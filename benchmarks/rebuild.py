@@ -1,0 +1,109 @@
+"""How many architectures come back bit by bit in another process, nothing typed by hand.
+
+Each architecture of the corpus is made, stored and described in one process, loaded and compared in
+another: the bits of the state_dict, the module tree with classes and names, sharing, hooks, every
+attribute, and the output on a fixed input. The peers get the same models. Results are kept, so that
+a run that was stopped goes on where it was; ``--again`` repeats what was missed.
+
+    pip install -r benchmarks/requirements-rebuild.txt
+    python benchmarks/rebuild.py --only torch.nn --only nasty
+    python benchmarks/rebuild.py --contender "mlflow pt2" --contender "mlflow pickle"
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from corpus import report
+from corpus.contenders import CONTENDERS
+from corpus.groups import GROUPS
+from corpus.schedule import Plan, names_of, run
+
+Results = dict[tuple[str, str, str], dict[str, Any]]
+
+
+def main() -> None:
+    arguments = parse()
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    file = arguments.directory / "results.jsonl"
+    results = read(file)
+    plans = make_plans(arguments, results)
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(lambda plan: run_plan(plan, file, results), plans))
+    print(report.table(results.values()))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", action="append", choices=list(GROUPS), help="a group")
+    parser.add_argument("--contender", action="append", choices=list(CONTENDERS))
+    parser.add_argument("--case", action="append", help="a case's name")
+    parser.add_argument("--limit", type=int, help="the first cases of each group only")
+    parser.add_argument("--jobs", type=int, default=1, help="groups at the same time")
+    parser.add_argument("--batch", type=int, default=25, help="cases for each process")
+    parser.add_argument("--patience", type=float, default=300, help="seconds until one has hung")
+    parser.add_argument("--again", action="store_true", help="repeat what was missed")
+    parser.add_argument("--fresh", action="store_true", help="repeat everything")
+    parser.add_argument("--directory", type=Path, default=Path("rebuild-results"))
+    return parser.parse_args()
+
+
+def read(file: Path) -> Results:
+    """Return the results so far, the last of each case; a line cut off by a stop is dropped."""
+    results: Results = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            result = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        results[result["group"], result["contender"], result["name"]] = result
+    return results
+
+
+def make_plans(arguments: argparse.Namespace, results: Results) -> list[Plan]:
+    plans = []
+    for group in arguments.only or GROUPS:
+        names = names_of(group)
+        if names is None:
+            continue
+        chosen = [n for n in names if arguments.case is None or n in arguments.case]
+        for contender in arguments.contender or ["tracker"]:
+            pending = [
+                name
+                for name in chosen[: arguments.limit]
+                if is_pending(results.get((group, contender, name)), arguments)
+            ]
+            directory = (arguments.directory / group / contender).resolve()
+            patience, batch = arguments.patience, arguments.batch
+            plans.append(Plan(group, contender, tuple(pending), directory, patience, batch))
+    return plans
+
+
+def is_pending(result: dict[str, Any] | None, arguments: argparse.Namespace) -> bool:
+    if result is None or arguments.fresh:
+        return True
+    return bool(arguments.again) and report.is_miss(result)
+
+
+_writing = threading.Lock()
+
+
+def run_plan(plan: Plan, file: Path, results: Results) -> None:
+    for facts in run(plan):
+        result = {"group": plan.group, "contender": plan.contender, **facts}
+        with _writing, file.open("a") as opened:
+            opened.write(json.dumps(result) + "\n")
+            results[plan.group, plan.contender, result["name"]] = result
+            print(report.line(result), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
