@@ -15,7 +15,7 @@ from tests.architecture.roundtrip import constructed, rebuilt
 from tracker.architecture.imports import Imports
 from tracker.architecture.reader import Reader
 from tracker.architecture.trust import Trust
-from tracker.errors import TrackerError
+from tracker.errors import TrackerError, UntrustedCheckpointError
 
 T = TypeVar("T")
 TESTS = Trust(packages=frozenset({"tests"}))
@@ -74,6 +74,20 @@ def test_an_omegaconf_config_comes_back_with_its_interpolations() -> None:
     assert back.name == "4-net"
     assert OmegaConf.is_missing(back.layers[1], "width")
     assert OmegaConf.is_readonly(back)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["${ran:x}", "a ${ran:x}", "${a.${ran:x}}", "${ran:${hidden}}", "${${hidden}:x}", "${ran: }"],
+)
+def test_a_config_that_would_call_a_resolver_is_refused(text: str) -> None:
+    ran: list[object] = []
+    OmegaConf.register_new_resolver("ran", ran.append, replace=True)
+    reader = Reader([], Imports(), lambda index, path: nn.Identity(), lambda slot, path: slot)
+    for data in ({"x": text}, {"$dict": [[text, 1]]}, {"x": [[text]]}):
+        with pytest.raises(UntrustedCheckpointError, match="resolver"):
+            reader.read({"$omegaconf": [data, []]}, "x")
+    assert ran == []
 
 
 def test_an_omegaconf_argument_is_kept_as_it_was_at_the_call() -> None:
@@ -137,6 +151,9 @@ def test_what_compiling_in_place_left_behind_is_no_part_of_the_model() -> None:
         {"$torch_closure": ["update_bn", {}]},
         {"$torch_closure": ["get_ema_avg_fn", {"nothing": 1}]},
         {"$omegaconf": [3, []]},
+        {"$omegaconf": ["x: 1", []]},
+        {"$omegaconf": [{"x": {"$builtin": "int"}}, []]},
+        {"$omegaconf": [{"x": {"$tuple": [1]}}, []]},
         {"$omegaconf": [{}, ["__class__"]]},
         {"$classmethod": ["torch.nn.modules.linear:Linear", "forward"]},
         {"$classmethod": ["os:environ", "get"]},

@@ -51,3 +51,16 @@ def test_a_scheme_without_plain_parts_is_refused() -> None:
 def test_what_is_no_quantised_tensor_is_malformed(payload: Any) -> None:
     with pytest.raises(FormatError):
         decode({"$quantized": payload}, "x", tensor=lambda name, path: torch.ones(2).to(torch.int8))
+
+
+@pytest.mark.parametrize(("scales", "zero_points", "axis"), [(1, 1, 0), (2, 3, 0), (3, 3, 5)])
+def test_a_channel_without_a_scale_is_malformed(scales: int, zero_points: int, axis: int) -> None:
+    tensors = {
+        "i": torch.zeros(3, 2, dtype=torch.int8),
+        "s": torch.ones(scales),
+        "z": torch.zeros(zero_points, dtype=torch.int64),
+    }
+    with pytest.raises(FormatError):
+        decode(
+            {"$quantized": ["qint8", "i", "s", "z", axis]}, "x", tensor=lambda n, path: tensors[n]
+        )

@@ -6,14 +6,22 @@ torch's recipe for averaged models gives to `AveragedModel`.
 
 from __future__ import annotations
 
+import enum
 import inspect
+import pathlib
+import re
 import sys
 import types
 import typing
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from tracker.errors import ArchitectureError, FormatError, TrackerError
+from tracker.errors import (
+    ArchitectureError,
+    FormatError,
+    TrackerError,
+    UntrustedCheckpointError,
+)
 from tracker.types import Json
 
 Write: TypeAlias = Callable[[object, str], Json]
@@ -27,6 +35,12 @@ BUILTINS: dict[str, Any] = {
     )
 }
 """Builtin types and functions that compute and do nothing else."""
+
+_REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
+"""An interpolation of OmegaConf that leads to another value of the config."""
+
+_PLAIN = (str, int, float, bool, bytes, type(None), enum.Enum, pathlib.PurePath)
+"""What OmegaConf holds beside dicts and lists."""
 
 _CLOSURES = ("get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn")
 """Functions of ``torch.optim.swa_utils`` that return a function which averages weights."""
@@ -122,11 +136,38 @@ def _read_omegaconf(payload: Any, path: str, read: Read) -> Any:
             f"{path}: is an OmegaConf config, and omegaconf is not installed: pip install omegaconf"
         ) from error
     content, flags = payload
-    made = OmegaConf.create(read(content, path))
+    values = read(content, path)
+    _check_config(values, path)
+    made = OmegaConf.create(values)
     setters = {"readonly": OmegaConf.set_readonly, "struct": OmegaConf.set_struct}
     for flag in flags:
         setters[flag](made, True)
     return made
+
+
+def _check_config(values: Any, path: str) -> None:
+    """Refuse what is more than values: text would be YAML, and a resolver is a call.
+
+    ``${width}`` leads to another value. ``${eval:…}`` calls what the program has registered under
+    that name, which is often Python's own eval, as soon as the value is read.
+    """
+    if not isinstance(values, (dict, list)):
+        raise FormatError(f"{path}: a config is a dict or a list.")
+    pending: list[Any] = [values]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend((*value.keys(), *value.values()))
+        elif isinstance(value, list):
+            pending.extend(value)
+        elif isinstance(value, str) and "${" in _REFERENCE.sub("", value):
+            raise UntrustedCheckpointError(
+                f"{path}: {value[:100]!r} of an OmegaConf config would call a resolver, which a "
+                "checkpoint may not. Resolve the config (OmegaConf.resolve) before the model is "
+                "made."
+            )
+        elif isinstance(value, type) or not isinstance(value, _PLAIN):
+            raise FormatError(f"{path}: a config holds no {type(value).__qualname__}.")
 
 
 KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str, Write], Json]], ...] = (

@@ -53,6 +53,9 @@ def read_quantized(payload: Any, path: str, fetch: Callable[[Json, str], Tensor]
         made = torch._make_per_tensor_quantized_tensor(whole, scale, zero_point)
     else:
         scales, zero_points = fetch(scale, path), fetch(zero_point, path)
+        # Torch compares them only when the tensor is used, and not in every place.
+        if not list(scales.shape) == list(zero_points.shape) == [whole.shape[axis[0]]]:
+            raise ValueError("a channel has one scale and one zero point")
         made = torch._make_per_channel_quantized_tensor(whole, scales, zero_points, axis[0])
     if made.dtype is not _DTYPES[kind]:
         raise ValueError(f"integers of {whole.dtype} make no {kind}")
