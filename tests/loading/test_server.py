@@ -89,3 +89,29 @@ def test_a_server_that_is_gone_is_a_record_error_that_names_it(
     for ask in (lambda: log(epoch=1), tracker.search_checkpoints):
         with pytest.raises(RecordError, match=r"127\.0\.0\.1"):
             ask()
+
+
+def test_what_did_not_change_is_sent_to_the_server_once(server: str, workplace: Path) -> None:
+    mlflow.set_tracking_uri(server)
+    mlflow.create_experiment("frozen", artifact_location="mlflow-artifacts:/frozen")
+    mlflow.set_experiment("frozen")
+    model, states = Net(hidden=64, depth=4), []
+    with mlflow.start_run():
+        for epoch in range(3):
+            states.append(state_of(model))
+            log(model, epoch=epoch)
+            with torch.no_grad():
+                model.head.weight.add_(1)
+    first, *later = tracker.search_checkpoints(experiment="frozen", order_by=["epoch"])
+    for checkpoint in later:
+        tags = mlflow.MlflowClient().get_logged_model(checkpoint.id).tags
+        assert tags["tracker.references"] == first.id
+        assert checkpoint.size < first.size / 2
+
+    # Somebody else, who has never seen the first epoch.
+    (workplace / "cache").rename(workplace / "elsewhere")
+    last = tracker.get_checkpoint(first.run_id, epoch=2)
+    assert same(state_of(last.load_model()), states[2])
+    files = (workplace / "cache" / "checkpoints").rglob("*.safetensors")
+    assert len(list(files)) == 2
+    assert same(state_of(mlflow.pyfunc.load_model(f"models:/{last.id}").get_raw_model()), states[2])
