@@ -80,3 +80,8 @@ def test_the_document_has_every_key_of_the_manifest(version):
     assert set(re.findall(r"`(\w+)`", section("Architecture"))) >= manifest["architecture"].keys()
     elsewhere = set(re.findall(r"`(\w+)`", section("Tensors elsewhere")))
     assert elsewhere >= {key for file in manifest.get("elsewhere", {}).values() for key in file}
+
+
+def test_the_document_has_every_key_of_an_example():
+    facts = json.loads((FROZEN[-1] / "example.json").read_text())
+    assert set(re.findall(r"`(\w+)`", section("Example"))) >= facts["example"].keys()

@@ -54,6 +54,12 @@ def test_a_manifest_is_read_back_equal():
     assert from_bytes(to_bytes(EXAMPLE), "x") == EXAMPLE
 
 
+def test_an_example_is_kept_and_its_absence_leaves_no_key():
+    with_example = replace(EXAMPLE, example={"input": {"$tuple": [1]}, "output": []})
+    assert from_bytes(to_bytes(with_example), "checkpoint.json") == with_example
+    assert "example" not in json.loads(to_bytes(EXAMPLE))
+
+
 def test_the_bytes_are_canonical():
     data = to_bytes(EXAMPLE)
     again = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":"))

@@ -103,3 +103,15 @@ def test_wrappers_are_looked_through() -> None:
         assert checkpoint.model_class == "tests.models:Net"
         assert set(checkpoint.load_state_dict()) == plain
         assert type(checkpoint.load_model()) is Net
+
+
+def test_an_example_is_recorded_with_the_model_that_a_wrapper_holds() -> None:
+    model, x = nn.Linear(2, 1), torch.ones(3, 2)
+    example = taken(nn.DataParallel(model), example_input=x).example
+    assert torch.equal(example.tensors["output"], model(x))
+    assert taken(model).example is None
+
+
+def test_an_example_of_a_dtype_that_the_format_lacks_is_refused_by_its_name() -> None:
+    with pytest.raises(UnstorableError, match=r"^example_input\.0: "):
+        taken(nn.Identity(), example_input=torch.zeros(2, dtype=torch.uint8).view(torch.bits8))
