@@ -46,7 +46,7 @@ def test_nothing_waits_where_there_is_no_spool() -> None:
 @pytest.mark.parametrize("run_id", ["0f3c", None])
 def test_what_waits_is_read_as_it_was_written(run_id: str | None) -> None:
     delivery = put(run_id=run_id)
-    tried = replace(delivery, attempts=3, model_id="m-1", error="no “answer”", refused=True)
+    tried = replace(delivery, attempts=3, error="no “answer”", refused=True)
     spool.write(tried)
     assert spool.waiting() == [tried]
     assert spool.read(delivery.directory) == tried

@@ -143,9 +143,10 @@ def log_model_params(
         try:
             _log_params(client, run_id, missing)
         except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
+            # The script, or another process of the run, has logged one of them in the meantime; or
+            # does so at this moment, and the database has met both.
+            if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
                 raise
-            # The script, or another process of the run, has logged one of them in the meantime.
             there = client.get_run(run_id).data.params
             _log_params(client, run_id, {k: v for k, v in missing.items() if k not in there})
     known.update(wanted)

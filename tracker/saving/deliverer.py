@@ -22,7 +22,7 @@ from tracker import settings
 from tracker.errors import RecordUnreachableError, StorageError
 from tracker.record.boundary import check_reachable
 from tracker.saving import spool, tickets
-from tracker.saving.delivery import deliver, goes_to
+from tracker.saving.delivery import deliver, written_uri
 from tracker.saving.spool import Delivery
 from tracker.saving.tickets import Ticket
 from tracker.types import CheckpointRecord
@@ -78,7 +78,8 @@ class Deliverer:
         except StorageError as error:
             _log.warning("What earlier processes left can't be sent: %s", error)
             return
-        left = [Job(d) for d in waiting if goes_to(d, self._uri) and not d.refused]
+        own = written_uri(self._uri)
+        left = [Job(d) for d in waiting if d.tracking_uri == own and not d.refused]
         if left:
             with self._changed:
                 self._leftovers.extend(left)

@@ -42,13 +42,11 @@ Sent = Callable[[int], None]
 _log = logging.getLogger("tracker.saving")
 
 
-def goes_to(delivery: Delivery, tracking_uri: str) -> bool:
-    """Return whether a delivery is for a tracking store."""
-    return delivery.tracking_uri == destination(tracking_uri)
+def written_uri(tracking_uri: str) -> str:
+    """Return a tracking URI as it is written into the spool: absolute, and without a password.
 
-
-def destination(tracking_uri: str) -> str:
-    """Return a tracking URI as it is written into the spool."""
+    Two that are written alike mean the same store.
+    """
     return settings.without_password(settings.absolute_uri(tracking_uri).rstrip("/"))
 
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tracker import settings
-from tracker.errors import FormatError, NewerFormatError, StorageError
+from tracker.errors import FormatError, NewerFormatError, StorageError, TrackerError
 from tracker.format.fields import Field
 from tracker.format.files import make_directory, replacing, sync_directory
 from tracker.record.sessions import Session
@@ -51,7 +51,6 @@ class Delivery:
         session: What that run will be made of, if ``run_id`` is None.
         created_at: When it was logged, in milliseconds since 1970-01-01 UTC.
         attempts: How often it was tried to deliver it.
-        model_id: Its logged model, once there is one.
         error: How the last attempt ended.
         refused: Whether MLflow answered and refused, so that only somebody who looks into it
             should try again.
@@ -64,7 +63,6 @@ class Delivery:
     session: Session | None
     created_at: int
     attempts: int = 0
-    model_id: str | None = None
     error: str | None = None
     refused: bool = False
 
@@ -77,6 +75,14 @@ class Delivery:
     def checkpoint(self) -> Path:
         """The checkpoint's directory."""
         return self.directory / CHECKPOINT
+
+    @property
+    def size(self) -> int:
+        """Bytes of the checkpoint's files, as far as they are there."""
+        try:
+            return sum(p.stat().st_size for p in self.checkpoint.rglob("*") if p.is_file())
+        except OSError:  # others have just delivered it
+            return 0
 
     @property
     def lean(self) -> Path:
@@ -148,7 +154,6 @@ def read(directory: Path) -> Delivery | None:
         session=root.at("session").optional(_session),
         created_at=root.at("created_at").integer(),
         attempts=root.at("attempts").integer(),
-        model_id=root.at("model_id").optional(Field.text),
         error=root.at("error").optional(Field.text),
         refused=root.at("refused").flag(),
     )
@@ -164,14 +169,25 @@ def _session(field: Field) -> Session:
     )
 
 
-def waiting() -> list[Delivery]:
-    """Return everything that waits, the oldest first; what can't be read is logged and stays."""
+def _log_unreadable(error: TrackerError) -> None:
+    _log.warning("A checkpoint in the spool can't be sent: %s", error)
+
+
+def waiting(unreadable: Callable[[TrackerError], None] = _log_unreadable) -> list[Delivery]:
+    """Return everything that waits, the oldest first.
+
+    Args:
+        unreadable: Called with why something that waits can't be read; it stays.
+
+    Raises:
+        StorageError: The spool can't be read.
+    """
     found: list[Delivery] = []
     for directory in _directories():
         try:
             delivery = read(directory)
         except (FormatError, StorageError) as error:
-            _log.warning("A checkpoint in the spool can't be delivered: %s", error)
+            unreadable(error)
             continue
         if delivery is not None:
             found.append(delivery)
@@ -207,6 +223,9 @@ def locked(delivery: Delivery, *, wait: bool = False) -> Iterator[bool]:
     Raises:
         StorageError: The disk refused.
     """
+    if not delivery.directory.exists():  # it is delivered, and nothing is left to lock
+        yield True
+        return
     lock = FileLock(delivery.directory / _LOCK, blocking=wait, thread_local=False)
     try:
         lock.acquire()
@@ -214,7 +233,7 @@ def locked(delivery: Delivery, *, wait: bool = False) -> Iterator[bool]:
         yield False
         return
     except FileNotFoundError:
-        pass  # it is delivered, and nothing is left to lock
+        pass  # it is delivered at this moment
     except OSError as error:
         raise StorageError(f"{lock.lock_file}: can't be locked: {error.strerror}.") from error
     try:
