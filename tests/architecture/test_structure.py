@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests import models
-from tests.architecture.roundtrip import problems, rebuilt, stored
+from tests.architecture.roundtrip import pool_of, problems, rebuilt, stored
 from tracker.architecture.compare import comparable
+from tracker.architecture.imports import Imports
+from tracker.architecture.rebuild import build
 from tracker.architecture.structure import describe_tree
 from tracker.architecture.trust import Trust
 from tracker.errors import UnstorableError
@@ -422,3 +424,14 @@ def test_hooks_that_rename_keys_while_loading_come_back() -> None:
     model.register_load_state_dict_pre_hook(before_loading)
     back = rebuilt(model, trust=Trust(packages=frozenset({"tests"})))
     back.load_state_dict({**model.state_dict(), "old": torch.ones(1)})
+
+
+def test_a_compiled_part_of_a_model_is_looked_through() -> None:
+    model = nn.Sequential(torch.compile(nn.Linear(2, 2)), nn.ReLU())
+    model.append(model[0])
+    tree = describe_tree(model)
+    assert list(tree.state) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    back = build(stored(tree.structure), Imports(), pool_of(tree))
+    assert type(back[0]) is nn.Linear
+    assert back[2] is back[0]
+    assert torch.equal(back[0].weight, model[0].weight)

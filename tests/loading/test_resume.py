@@ -177,6 +177,26 @@ def test_wrapped_models_are_resumed_inside() -> None:
     assert same(state_of(other), state_of(model))
 
 
+def test_a_model_of_which_a_part_is_compiled_is_resumed_and_resumes_others() -> None:
+    plain, partly = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(torch.compile(nn.Linear(2, 2)))
+    log(plain, epoch=1).resume(model=partly)
+    assert same(partly[0].weight, plain[0].weight)
+    partly[0].weight.data.fill_(3)
+    log(partly, epoch=2).resume(model=plain)
+    assert (plain[0].weight == 3).all()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_sparse_buffers_are_resumed_and_part_of_the_state_dict() -> None:
+    model, other = nn.Linear(1, 1), nn.Linear(1, 1)
+    model.register_buffer("graph", torch.eye(3).to_sparse())
+    other.register_buffer("graph", torch.zeros(3, 3).to_sparse())
+    checkpoint = log(model, epoch=1)
+    checkpoint.resume(model=other)
+    assert torch.equal(other.graph.to_dense(), torch.eye(3))
+    assert checkpoint.load_state_dict()["graph"].layout == torch.sparse_coo
+
+
 def test_tied_weights_and_extra_state_are_resumed() -> None:
     tied, counting = Tied(), ExtraState()
     counting.seen = 5

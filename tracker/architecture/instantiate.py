@@ -154,8 +154,8 @@ def _set_state_values(
             raise ArchitectureError(f"Loading the state of {shown} failed: {error}") from error
         if unexpected:
             raise ArchitectureError(
-                f"{shown} takes no {', '.join(unexpected)}, which was in its state_dict when it was "
-                "logged. The code of its class has probably changed since."
+                f"{shown} takes no {', '.join(unexpected)}, which was in its state_dict when it "
+                "was logged. The code of its class has probably changed since."
             )
 
 

@@ -20,7 +20,7 @@ from tracker.architecture.imports import Imports
 from tracker.architecture.nesting import check_entries
 from tracker.architecture.reader import Reader, malformed
 from tracker.architecture.slots import TensorPool
-from tracker.architecture.special_tensors import read_special
+from tracker.architecture.special_tensors import read_parts, read_special
 from tracker.architecture.structure import NOT_ATTRIBUTES
 from tracker.errors import FormatError, UntrustedCheckpointError
 from tracker.types import Json
@@ -109,12 +109,13 @@ def fill(
 def read_state_values(
     values: Json, structure: Json, imports: Imports, model: nn.Module, pool: TensorPool
 ) -> dict[str, Any]:
-    """Return the state_dict entries that are no tensors (``get_extra_state``)."""
+    """Return the state_dict entries that are no plain tensors, by key."""
     if not isinstance(values, dict):
         raise FormatError("state_values: expected an object of state_dict keys.")
     modules = list(model.modules())
-    reader = _reader(structure, imports.extended(map(type, modules)), modules, pool)
-    return {key: reader.read(value, f"model.{key}") for key, value in values.items()}
+    held = [type(tensor) for tensor in (*model.parameters(), *model.buffers())]
+    reader = _reader(structure, imports.extended(held), modules, pool)
+    return {key: read_parts(value, reader, f"model.{key}") for key, value in values.items()}
 
 
 def _reader(

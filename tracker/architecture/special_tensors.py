@@ -6,6 +6,7 @@ with ``__tensor_flatten__`` and ``__tensor_unflatten__``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,8 +19,7 @@ from tracker.architecture.slots import describe_slot
 from tracker.architecture.writer import Writer
 from tracker.errors import FormatError, UnstorableError
 from tracker.types import Json
-
-TAGS = ("$sparse", "$quantized", "$subclass")
+from tracker.values import decode
 
 
 def is_special(value: object) -> bool:
@@ -81,18 +81,17 @@ def read_special(slot: dict[str, Any], reader: Reader, path: str) -> Tensor:
         UntrustedCheckpointError: Its class is of a package that is not trusted.
     """
     made = read_parts(slot["value"], reader, path)
+    if not isinstance(made, Tensor):
+        raise FormatError(f"{path}: holds a {type(made).__name__}, not a tensor.")
     if slot.get("parameter"):
         return nn.Parameter(made, requires_grad=bool(slot["requires_grad"]))
     return made
 
 
-def read_parts(value: Json, reader: Reader, path: str) -> Tensor:
-    """Return the tensor that `write_special` wrote."""
+def read_parts(value: Json, reader: Reader, path: str) -> Any:
+    """Return the tensor that `write_special` wrote, or the value that is none."""
     if not isinstance(value, dict) or "$subclass" not in value:
-        found = reader.read(value, path)
-        if not isinstance(found, Tensor):
-            raise FormatError(f"{path}: holds a {type(found).__name__}, not a tensor.")
-        return found
+        return reader.read(value, path)
     payload: Any = value["$subclass"]
     name, parts, context, shape, stride = payload
     cls = reader.tensor_class(name, path)
@@ -102,8 +101,7 @@ def read_parts(value: Json, reader: Reader, path: str) -> Tensor:
     )
     if type(made) is not cls or list(made.shape) != shape:
         raise FormatError(f"{path}: {name} made something else of its parts.")
-    tensor: Tensor = made
-    return tensor
+    return made
 
 
 def without_slot(values: Json, structure: Json) -> Json:
@@ -117,3 +115,16 @@ def without_slot(values: Json, structure: Json) -> Json:
         if isinstance(slot, dict) and "value" in slot
     }
     return {key: value for key, value in values.items() if key not in held}
+
+
+def tensors_among(values: Json, tensor: Callable[[Json, str], Tensor]) -> dict[str, Tensor]:
+    """Return the sparse and quantised tensors of a state_dict's other values, by key.
+
+    Those of subclasses need their class, and so a model, to be made.
+    """
+    entries = values.items() if isinstance(values, dict) else ()
+    return {
+        key: decode(value, key, tensor=tensor)
+        for key, value in entries
+        if isinstance(value, dict) and ("$sparse" in value or "$quantized" in value)
+    }

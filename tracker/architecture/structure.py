@@ -17,6 +17,7 @@ from tracker.architecture.hooks import HOOKS, describe_hooks
 from tracker.architecture.references import NotReferableError
 from tracker.architecture.slots import Views, describe_slot, extent
 from tracker.architecture.special_tensors import is_special, special_slot, write_special
+from tracker.architecture.wrappers import plain_key, without_compiler
 from tracker.architecture.writer import Writer, opaque_tensor
 from tracker.errors import UnstorableError
 from tracker.types import Json, Problem
@@ -156,7 +157,9 @@ class _Describer:
 
     def describe(self) -> Tree:
         # keep_vars returns the very tensors of the modules, so that slots find their keys.
-        state: dict[str, Any] = self._model.state_dict(keep_vars=True)
+        state: dict[str, Any] = {
+            plain_key(key): value for key, value in self._model.state_dict(keep_vars=True).items()
+        }
         for key, value in state.items():
             if isinstance(value, Tensor):
                 self._tree.name_state(key, value)
@@ -206,6 +209,7 @@ class _Describer:
         return {"$module": self._index(module, path)}
 
     def _index(self, module: nn.Module, path: str) -> int:
+        module = without_compiler(module)
         known = self._indices.get(id(module))
         if known is not None:
             return known

@@ -1,8 +1,11 @@
-"""Wrappers around a model that are no part of it."""
+"""Wrappers around a model, or around a part of it, that are no part of it."""
 
 from __future__ import annotations
 
 from torch import nn
+
+_COMPILED = "_orig_mod"
+"""The child in which ``torch.compile`` keeps the module that it was given."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -13,11 +16,30 @@ def unwrapped(model: nn.Module) -> nn.Module:
         Linear(in_features=1, out_features=2, bias=True)
     """
     while True:
-        # Not getattr: a model may answer for any name.
-        compiled = model._modules.get("_orig_mod")
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = model.module
-        elif isinstance(compiled, nn.Module):
-            model = compiled
-        else:
+        inner = without_compiler(model)
+        if isinstance(inner, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = inner.module
+        if inner is model:
             return model
+        model = inner
+
+
+def without_compiler(module: nn.Module) -> nn.Module:
+    """Return the module that ``torch.compile`` was given, or the module itself."""
+    # Not getattr: a model may answer for any name.
+    inner = module._modules.get(_COMPILED)
+    while inner is not None:
+        module, inner = inner, inner._modules.get(_COMPILED)
+    return module
+
+
+def plain_key(key: str) -> str:
+    """Return a key of a state_dict as it is when no part of the model is compiled.
+
+    Example:
+        >>> plain_key("layers._orig_mod.0.weight")
+        'layers.0.weight'
+    """
+    if _COMPILED not in key:
+        return key
+    return ".".join(part for part in key.split(".") if part != _COMPILED)

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
+from tracker.architecture.quiet import quietly
+from tracker.architecture.slots import TensorPool
+from tracker.architecture.special_tensors import tensors_among
 from tracker.errors import ArchitectureError, InvalidArgumentError, TrackerWarning
 from tracker.example.replay import replay
 from tracker.format import StoredCheckpoint
@@ -111,10 +114,12 @@ def rebuild(
         return stored.tensor(group, name, verify=False).to(device)
 
     manifest = stored.manifest
-    model = instantiate(manifest.architecture, manifest.state_values, imports, fetch).eval()
-    if manifest.example is None or not (verify and weights):
-        return Restored(model)
-    return Restored(model, replay(model, manifest.example, partial(stored.tensor, "example")))
+    # Code of the model's runs here, with whatever the checkpoint holds: it reaches nothing outside.
+    with quietly():
+        model = instantiate(manifest.architecture, manifest.state_values, imports, fetch).eval()
+        if manifest.example is None or not (verify and weights):
+            return Restored(model)
+        return Restored(model, replay(model, manifest.example, partial(stored.tensor, "example")))
 
 
 def _without_values(stored: StoredCheckpoint, group: str, name: str) -> Tensor:
@@ -153,16 +158,20 @@ def restore_state_dict(
 ) -> dict[str, Tensor]:
     """Return the tensors of the model's state_dict, by key.
 
-    Tied tensors are one tensor under several keys, as in the model.
+    Tied tensors are one tensor under several keys, as in the model. Parts of the model that were
+    compiled have the keys that they have without.
     """
     target = check_device(device)
     if verify:
         stored.verify("model")
+        stored.verify("architecture")
     moved: dict[int, Tensor] = {}
     state: dict[str, Tensor] = {}
     for name, tensor in stored.tensors("model", verify=False).items():
         state[name] = moved.setdefault(id(tensor), tensor.to(target))
-    return state
+    pool = TensorPool(lambda group, name: stored.tensor(group, name, verify=False))
+    special = tensors_among(stored.manifest.state_values, pool.get)
+    return state | {name: tensor.to(target) for name, tensor in special.items()}
 
 
 def check_device(device: str | torch.device) -> torch.device:

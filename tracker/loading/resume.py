@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from tracker.architecture.imports import Imports
+from tracker.architecture.reader import malformed
 from tracker.architecture.rebuild import read_state_values
 from tracker.architecture.slots import TensorPool
-from tracker.architecture.wrappers import unwrapped
+from tracker.architecture.wrappers import plain_key, unwrapped
 from tracker.errors import FormatError, InvalidArgumentError, MismatchError
 from tracker.format import StoredCheckpoint
 from tracker.loading.restore import restore_state_dict
@@ -63,7 +64,7 @@ def resume_training(
     for name, part in given.items():
         if part is not None:
             loads.append(_load(stored, saved.get(name), part, name))
-    entries = saved.get("state") or {}
+    entries = _entries(saved)
     for name, part in (state or {}).items():
         loads.append(_load(stored, entries.get(name), part, f"state.{name}"))
     values = {
@@ -84,6 +85,14 @@ def _saved(stored: StoredCheckpoint) -> dict[str, Any]:
     return training
 
 
+def _entries(saved: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what was logged as ``state=``, by name."""
+    entries = saved.get("state") or {}
+    if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+        raise FormatError("training.state: expected an object of objects.")
+    return entries
+
+
 def _decode(stored: StoredCheckpoint, data: Json, name: str) -> Any:
     return decode(
         data, name, tensor=lambda key, path: stored.tensor("training", str(key), verify=False)
@@ -92,17 +101,20 @@ def _decode(stored: StoredCheckpoint, data: Json, name: str) -> Any:
 
 def _weights(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
     weights: dict[str, Any] = dict(restore_state_dict(stored, verify=False))
+    weights.update(_extra_state(stored, model))
     problems = _differences(weights, model)
     if problems:
         text = stored.manifest.architecture.model_text
         raise MismatchError(_report(f"The model is not the one that was logged ({text})", problems))
-    return weights | _extra_state(stored, model)
+    # Parts of the live model may be compiled, which puts a word into their keys.
+    names = {plain_key(key): key for key in model.state_dict()}
+    return {names.get(key) or key: value for key, value in weights.items()}
 
 
 def _differences(weights: Mapping[str, Any], model: nn.Module) -> list[str]:
     """Return what keeps weights from going into a model, key by key."""
     saved = {k: v for k, v in weights.items() if isinstance(v, Tensor)}
-    own = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    own = {plain_key(k): v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
     problems = [f"{key} is missing in the checkpoint" for key in own if key not in saved]
     problems += [f"{key} is not in the model" for key in saved if key not in own]
     return problems + [
@@ -143,12 +155,13 @@ def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Load:
             f"make {name} as the training script did. Nothing was changed."
         )
     saved = _decode(stored, entry["state_dict"], name)
-    if isinstance(part, nn.Module):
-        problems = _differences(saved, part)
-        if problems:
-            raise MismatchError(_report(f"{name} is not the module that was logged", problems))
-    elif isinstance(saved, dict) and "param_groups" in saved and hasattr(part, "param_groups"):
-        _check_groups(saved, part, name)
+    with malformed(name):
+        if isinstance(part, nn.Module):
+            problems = _differences(saved, part)
+            if problems:
+                raise MismatchError(_report(f"{name} is not the module that was logged", problems))
+        elif isinstance(saved, dict) and "param_groups" in saved and hasattr(part, "param_groups"):
+            _check_groups(saved, part, name)
     return Load(name, part, saved)
 
 
