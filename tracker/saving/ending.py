@@ -17,13 +17,16 @@ import threading
 from types import FrameType
 
 from tracker.record import run_end
-from tracker.saving import host_copy, tickets
+from tracker.saving import deliverer, host_copy, tickets
 
 GRACE_SECONDS = 30
 """How long SIGTERM waits for what was accepted: what Kubernetes gives before it kills."""
 
 _QUIET_SECONDS = 2
 """Waiting for longer than this is said."""
+
+_SECONDS_FOR_A_LAST_TRY = 5
+"""How long the end of the process waits for an MLflow that could not be reached."""
 
 _installed: set[str] = set()
 
@@ -67,11 +70,19 @@ def _finish_process() -> None:
         late = tickets.wait(_QUIET_SECONDS)
         if late:
             _say(f"saving {len(late)} checkpoint(s) before the process ends; Ctrl-C to give up.")
-            tickets.wait()
+        _wait_for_all()
+        deliverer.try_all_now(_SECONDS_FOR_A_LAST_TRY)
+        _wait_for_all()
     except KeyboardInterrupt:
         _say("interrupted.")
     for words in tickets.last_words():
         _say(words)
+
+
+def _wait_for_all() -> None:
+    # Again, because another thread may still be training.
+    while tickets.unfinished():
+        tickets.wait()
 
 
 def _finish_and_die(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -162,7 +163,7 @@ def _copy(plan: Plan, slab: Tensor) -> list[Tensor]:
     streams: dict[torch.device, torch.cuda.Stream] = {}
     copies: list[Tensor] = []
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _fork_safe():
             for tensor, offset in zip(plan.tensors, plan.offsets, strict=True):
                 start, size = offset // tensor.element_size(), tensor.numel()
                 flat = typed[tensor.dtype].as_strided((size,), (1,), start)
@@ -187,6 +188,19 @@ def _copy_into(
         copied.copy_(plain)
 
 
+@contextmanager
+def _fork_safe() -> Iterator[None]:
+    """Copy with one thread in a forked child, which has none of the threads that torch started."""
+    threads = torch.get_num_threads()
+    if _is_forked:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if _is_forked:
+            torch.set_num_threads(threads)
+
+
 def _stream(
     device: torch.device, streams: dict[torch.device, torch.cuda.Stream]
 ) -> torch.cuda.Stream:
@@ -198,6 +212,7 @@ def _stream(
 
 
 _pool = Pool()
+_is_forked = False
 
 
 def pool() -> Pool:
@@ -206,8 +221,8 @@ def pool() -> Pool:
 
 
 def _after_fork() -> None:
-    global _pool
-    _pool = Pool()
+    global _pool, _is_forked
+    _pool, _is_forked = Pool(), True
 
 
 if hasattr(os, "register_at_fork"):
