@@ -9,8 +9,9 @@ loggers may be at work in them.
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -75,26 +76,21 @@ def _ways_back(model: nn.Module) -> list[Callable[[], None]]:
 
 
 def _mapping_back(mapping: dict[Any, Any]) -> Callable[[], None]:
-    before = list(mapping.items())
+    before = dict(mapping)
 
     def put_back() -> None:
-        now = list(mapping.items())
-        if not _same(_flat(before), _flat(now)):
+        if not (_same(before, mapping) and _same(before.values(), mapping.values())):
             mapping.clear()
             mapping.update(before)
 
     return put_back
 
 
-def _flat(items: list[tuple[Any, Any]]) -> list[Any]:
-    return [part for item in items for part in item]
-
-
 def _sequence_back(sequence: Any) -> Callable[[], None]:
     before = list(sequence)
 
     def put_back() -> None:
-        if not _same(before, list(sequence)):
+        if not _same(before, sequence):
             sequence.clear()
             sequence.extend(before)
 
@@ -112,8 +108,8 @@ def _set_back(members: set[Any]) -> Callable[[], None]:
     return put_back
 
 
-def _same(before: list[Any], now: list[Any]) -> bool:
-    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+def _same(before: Collection[Any], now: Collection[Any]) -> bool:
+    return len(before) == len(now) and all(map(operator.is_, before, now))
 
 
 def _tensor_back(tensor: Tensor) -> Iterator[Callable[[], None]]:
