@@ -146,6 +146,19 @@ def test_a_class_that_is_nowhere_here_says_how_to_get_it(served: Served, tmp_pat
     assert 'trust="source"' in done.stderr
 
 
+def test_show_fetches_nothing_and_check_does(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(THREE_EPOCHS)
+    variables = served.variables(tmp_path)
+    found, *_ = tracker_json("list", directory=tmp_path, variables=variables)
+    shown = command("show", found["id"], served=served, directory=tmp_path)
+    assert f"tracker check {found['id']}" in shown.stdout
+    assert not (tmp_path / "cache" / "checkpoints").exists()
+    checked = command("check", found["id"], served=served, directory=tmp_path)
+    assert checked.stdout == f"ok      {found['id']}: by its constructor\n"
+    shown = tracker_json("show", found["id"], directory=tmp_path, variables=variables)
+    assert shown["load"]["loads"]
+
+
 def test_a_server_that_does_not_run_is_a_record_error_soon(tmp_path: Path) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
     variables = environment(tmp_path, MLFLOW_TRACKING_URI=uri, **FEW_RETRIES)
