@@ -1,6 +1,6 @@
 """What a checkpoint may construct or refer to. Everything else raises UntrustedCheckpointError.
 
-A checkpoint is data from somebody else. Rebuilding it may
+``docs/trust.md`` lists it for people. A checkpoint is data from somebody else. Rebuilding it may
 
 * construct classes that are subclasses of ``torch.nn.Module`` and installed or importable here,
   of torch's own only those of `TORCH_HOMES`;
@@ -81,7 +81,12 @@ _MODULE_NAME = re.compile(r"\w[\w+ -]*")
 MAX_REFERENCE = 1000
 """Characters of the name of a class or function; nobody has longer ones."""
 
-_SAFE_OBJECT_MODULES = ("torch.nn", "torch.distributions")
+TORCH_FUNCTION_HOMES = ("torch.nn.modules", "torch.nn.utils")
+"""Where in torch functions, methods and plain classes are that models hold. Those whose names begin
+with ``register_`` change every module of the process."""
+
+TORCH_OBJECT_HOMES = ("torch.nn", "torch.distributions")
+"""Where in torch the classes of plain objects are that models hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +196,7 @@ def is_fixed_function(reference: str) -> bool:
 def is_trusted_function(reference: str, trust: Trust) -> bool:
     """Return whether a checkpoint may refer to this function, or to this class to be called."""
     module, _, qualname = reference.partition(":")
-    if _is_inside(module, ("torch.nn.modules", "torch.nn.utils")):
-        # register_module_forward_hook and its kind change every module of the process.
+    if _is_inside(module, TORCH_FUNCTION_HOMES):
         return not qualname.startswith("register_")
     return (
         is_fixed_function(reference)
@@ -206,7 +210,7 @@ def is_trusted_object(reference: str, trust: Trust) -> bool:
     module = reference.partition(":")[0]
     package = module.split(".")[0]
     return (
-        _is_inside(module, _SAFE_OBJECT_MODULES)
+        _is_inside(module, TORCH_OBJECT_HOMES)
         or package in trust.packages
         or package in {name.split(".")[0] for name in trust.modules}
     )
