@@ -152,15 +152,15 @@ def test_the_lock_of_a_process_that_dies_is_free() -> None:
     holder.communicate()
 
 
-def test_who_comes_too_late_finds_it_gone() -> None:
+def test_who_comes_too_late_finds_it_gone_and_leaves_nothing(home: Path) -> None:
     delivery = put()
     with spool.locked(delivery):
         spool.forget(delivery)
     assert spool.waiting() == []
-    assert not delivery.directory.exists()
     with spool.locked(delivery) as mine:
         assert mine
         assert spool.read(delivery.directory) is None
+    assert list(home.iterdir()) == []
 
 
 def test_who_waits_for_the_lock_of_what_is_delivered_finds_it_gone() -> None:
@@ -172,8 +172,9 @@ def test_who_waits_for_the_lock_of_what_is_delivered_finds_it_gone() -> None:
     assert printed == "False\n"
 
 
-def test_what_dead_processes_left_is_swept_after_a_day() -> None:
+def test_what_dead_processes_left_is_swept_after_a_day(home: Path) -> None:
     delivery, unfinished, young = put(), spool.new_directory(), spool.new_directory()
+    unfinished.with_suffix(".lock").touch()
     (unfinished / "checkpoint").mkdir()
     long_ago = time.time() - 25 * 60 * 60
     for directory in (delivery.directory, unfinished):
@@ -181,5 +182,4 @@ def test_what_dead_processes_left_is_swept_after_a_day() -> None:
             os.utime(path, (long_ago, long_ago))
     spool.sweep()
     assert spool.waiting() == [delivery]
-    assert not unfinished.exists()
-    assert young.exists()
+    assert sorted(home.iterdir()) == sorted([delivery.directory, young])

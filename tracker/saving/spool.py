@@ -3,8 +3,8 @@
 Each waits in a directory of its own, ``<spool>/<id>/``: the complete checkpoint in ``checkpoint/``
 and, written last, ``delivery.json``, which says where it is to go. A directory without that file is
 half-written or already delivered, and nobody's any more. The spool outlives its processes, and
-several may deliver from it: who does holds the lock of that one checkpoint, which its death
-releases.
+several may deliver from it: who does holds the lock of that one checkpoint, ``<id>.lock``, which
+its death releases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tracker.record.sessions import Session
 
 CHECKPOINT = "checkpoint"
 DELIVERY = "delivery.json"
-_LOCK = "lock"
+_LOCK = ".lock"
 _RUNS_LOCK = "runs.lock"
 _VERSION = 1
 _SECONDS_UNTIL_SWEPT = 24 * 60 * 60
@@ -223,22 +223,21 @@ def locked(delivery: Delivery, *, wait: bool = False) -> Iterator[bool]:
     Raises:
         StorageError: The disk refused.
     """
-    if not delivery.directory.exists():  # it is delivered, and nothing is left to lock
-        yield True
-        return
-    lock = FileLock(delivery.directory / _LOCK, blocking=wait, thread_local=False)
+    path = delivery.directory.with_suffix(_LOCK)
+    lock = FileLock(path, blocking=wait, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
         yield False
         return
-    except FileNotFoundError:
-        pass  # it is delivered at this moment
     except OSError as error:
-        raise StorageError(f"{lock.lock_file}: can't be locked: {error.strerror}.") from error
+        raise StorageError(f"{path}: can't be locked: {error.strerror}.") from error
     try:
         yield True
     finally:
+        if not delivery.directory.exists():
+            # Who waits for the file that is no more makes another, and finds nothing to deliver.
+            path.unlink(missing_ok=True)
         lock.release()
 
 
@@ -278,3 +277,6 @@ def sweep() -> None:
             continue
         if age > _SECONDS_UNTIL_SWEPT and not os.path.exists(directory / DELIVERY):
             abandon(directory)
+    for lock in settings.spool_directory().glob(f"*{_LOCK}"):
+        if lock.name != _RUNS_LOCK and not lock.with_suffix("").exists():
+            lock.unlink(missing_ok=True)
