@@ -223,19 +223,6 @@ def test_narrowing_allows_listed_packages_only() -> None:
         imports.module_class("tests.models:Net", "p")
 
 
-def test_narrowing_goes_for_archived_source_as_well() -> None:
-    source = archived("imp_listed", f"import imp_unlisted\n{NET.format('kept')}")
-    source |= archived("imp_unlisted", "")
-    narrow = Trust(source=True, only=frozenset({"imp_listed"}))
-    with pytest.raises(UntrustedCheckpointError, match="TRACKER_TRUSTED_PACKAGES"):
-        Imports(source=source, trust=narrow).module_class("imp_unlisted:Net", "p")
-    with pytest.raises(ClassNotFoundError, match="No module named 'imp_unlisted'"):
-        Imports(source=source, trust=narrow).module_class("imp_listed:Net", "p")
-    both = Trust(source=True, only=frozenset({"imp_listed", "imp_unlisted"}))
-    imports = Imports(source=source, trust=both)
-    assert imports.module_class("imp_listed:Net", "p").origin == "kept"
-
-
 def test_a_script_of_the_same_name_elsewhere_gives_way_to_the_unchanged_one(folder: Path) -> None:
     (folder / "there").mkdir()
     original = folder / "there" / "train_a.py"
