@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.models import MyTensor, Net, Tied
 from tests.training import log, same, state_of, train_epoch
 from tracker.format.dtypes import DTYPES
 from tracker.saving import host_copy
-from tracker.saving.host_copy import ALIGNMENT, HostCopy, Pool
+from tracker.saving.host_copy import ALIGNMENT, Pool
 from tracker.saving.snapshot import Snapshot, take
 
 
@@ -26,13 +27,16 @@ def snapshot_of(model: nn.Module | None = None, **state: Any) -> Snapshot:
     return take(model or nn.Module(), optimizer=None, scheduler=None, state=state or None)
 
 
-def copied(snapshot: Snapshot, pool: Pool | None = None) -> HostCopy:
-    return host_copy.copy(snapshot, host_copy.plan(snapshot), pool or Pool())
+def copied(snapshot: Snapshot, pool: Pool | None = None) -> Snapshot:
+    with ExitStack() as until:
+        made = host_copy.copy(snapshot, host_copy.plan(snapshot), pool or Pool(), until)
+        until.pop_all()
+    return made
 
 
 def copy_of(tensor: Tensor) -> Tensor:
     """Return what a checkpoint holds of one tensor."""
-    (copy,) = copied(snapshot_of(tensor=tensor)).snapshot.training_tensors.values()
+    (copy,) = copied(snapshot_of(tensor=tensor)).training_tensors.values()
     return copy
 
 
@@ -70,7 +74,7 @@ def test_a_copy_has_the_dtype_the_shape_and_every_bit_in_plain_memory(tensor: Te
 
 def test_tensors_beside_each_other_do_not_overlap() -> None:
     parts = {str(size): torch.full((size,), size, dtype=torch.uint8) for size in range(1, 200)}
-    snapshot = copied(snapshot_of(**parts)).snapshot
+    snapshot = copied(snapshot_of(**parts))
     assert all(same(snapshot.training_tensors[f"state.{name}"], parts[name]) for name in parts)
 
 
@@ -82,7 +86,7 @@ def test_a_tensor_subclass_becomes_a_plain_tensor() -> None:
 
 def test_what_is_one_tensor_is_copied_once_and_stays_one() -> None:
     model = Tied()
-    snapshot = copied(snapshot_of(model, weight=next(model.parameters()))).snapshot
+    snapshot = copied(snapshot_of(model, weight=next(model.parameters())))
     live = snapshot_of(model).description.state
     copies = snapshot.description.state
     for a in live:
@@ -93,7 +97,7 @@ def test_what_is_one_tensor_is_copied_once_and_stays_one() -> None:
 
 def test_views_of_one_storage_become_tensors_of_their_own() -> None:
     whole = torch.arange(6.0)
-    snapshot = copied(snapshot_of(whole=whole, part=whole[2:4])).snapshot
+    snapshot = copied(snapshot_of(whole=whole, part=whole[2:4]))
     a, b = snapshot.training_tensors["state.whole"], snapshot.training_tensors["state.part"]
     assert same(b, whole[2:4])
     a.zero_()
@@ -103,7 +107,7 @@ def test_views_of_one_storage_become_tensors_of_their_own() -> None:
 def test_a_default_device_of_the_script_changes_nothing() -> None:
     snapshot = snapshot_of(x=torch.ones(3))
     with torch.device("meta"):
-        copy = copied(snapshot).snapshot.training_tensors["state.x"]
+        copy = copied(snapshot).training_tensors["state.x"]
     assert same(copy, torch.ones(3))
 
 
@@ -233,10 +237,10 @@ class TestOnAGpu:
         for _ in range(100):
             weight += 1
         snapshot = snapshot_of(weight=weight)
-        copy = copied(snapshot)
+        copy = copied(snapshot).training_tensors["state.weight"]
         weight.fill_(-1)
-        assert copy.slab.is_pinned()
-        assert bool((copy.snapshot.training_tensors["state.weight"] == 100).all())
+        assert copy.is_pinned()
+        assert bool((copy == 100).all())
 
     def test_tensors_of_the_gpu_and_of_the_host_are_one_checkpoint(self, workplace: Path) -> None:
         model = Net(hidden=8).to("cuda")

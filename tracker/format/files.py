@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -20,6 +21,8 @@ from tracker.errors import CorruptCheckpointError, StorageError
 
 PARTIAL = ".partial"
 """The suffix of files that are being written, or whose writer was killed."""
+
+_log = logging.getLogger("tracker.format")
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -76,7 +79,9 @@ def replacing(path: Path, size: int) -> Iterator[FileIO]:
             with open(temporary, "xb", buffering=0) as file:
                 yield file
                 os.fsync(file.fileno())
+            _log.debug("on the disk: %s", path)
             os.replace(temporary, path)
+            _log.debug("named: %s", path)
         finally:
             # Before anybody counts what is free.
             with contextlib.suppress(OSError):

@@ -64,10 +64,9 @@ def accept(
     job = Job(Ticket(request.name, to.label), plan.size)
     with _withdrawn_on_failure(job):
         writer().reserve(job)
-        copied = host_copy.copy(snapshot, plan, host_copy.pool())
+        copied = host_copy.copy(snapshot, plan, host_copy.pool(), job.resources)
         _log.debug("copied: %s", job.ticket)
-        accepted = Accepted(copied.snapshot, request, to)
-        job.resources.callback(host_copy.pool().give_back, copied.slab)
+        accepted = Accepted(copied, request, to)
         tickets.issue(job.ticket)
         writer().submit(job, partial(save, accepted, job.ticket))
     _log.debug("accepted: %s", job.ticket)

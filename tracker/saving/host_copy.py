@@ -11,7 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,14 +42,6 @@ class Plan:
     tensors: tuple[Tensor, ...]
     offsets: tuple[int, ...]
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class HostCopy:
-    """A snapshot whose tensors are copies in ``slab``."""
-
-    snapshot: Snapshot
-    slab: Tensor
 
 
 class Pool:
@@ -124,20 +116,22 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def copy(snapshot: Snapshot, plan: Plan, pool: Pool) -> HostCopy:
+def copy(snapshot: Snapshot, plan: Plan, pool: Pool, until: ExitStack) -> Snapshot:
     """Return the snapshot with a copy of every tensor; all are complete when this returns.
 
     Tensors that were one object are one object again; views of one storage become tensors of
     their own, which is how the format stores them.
+
+    Args:
+        snapshot: Of the live objects.
+        plan: Of this snapshot.
+        pool: Where the memory comes from.
+        until: Gives it back when closed.
     """
     pinned = any(tensor.is_cuda for tensor in plan.tensors)
     slab = pool.take(plan.size, pinned=pinned)
-    try:
-        copies = _copy(plan, slab)
-    except BaseException:
-        pool.give_back(slab)
-        raise
-    return HostCopy(_with_copies(snapshot, plan, copies), slab)
+    until.callback(pool.give_back, slab)
+    return _with_copies(snapshot, plan, _copy(plan, slab))
 
 
 def _groups(snapshot: Snapshot) -> tuple[Mapping[str, Tensor], ...]:
