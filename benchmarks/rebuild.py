@@ -8,6 +8,7 @@ a run that was stopped goes on where it was; ``--again`` repeats what was missed
     pip install -r benchmarks/requirements-rebuild.txt
     python benchmarks/rebuild.py --only torch.nn --only nasty
     python benchmarks/rebuild.py --contender "mlflow pt2" --contender "mlflow pickle"
+    python benchmarks/rebuild.py --speed
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from corpus import report
+from corpus import report, speed
 from corpus.contenders import CONTENDERS
 from corpus.groups import GROUPS
 from corpus.schedule import Plan, names_of, run
@@ -32,13 +33,16 @@ Results = dict[tuple[str, str, str], dict[str, Any]]
 
 def main() -> None:
     arguments = parse()
+    if arguments.speed:
+        print(speed.table(speed.measure()))
+        return
     arguments.directory.mkdir(parents=True, exist_ok=True)
     file = arguments.directory / "results.jsonl"
     results = read(file)
     plans = make_plans(arguments, results)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda plan: run_plan(plan, file, results), plans))
-    print(report.table(results.values()))
+    print(report.markdown(results.values()))
 
 
 def parse() -> argparse.Namespace:
@@ -52,6 +56,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=300, help="seconds until one has hung")
     parser.add_argument("--again", action="store_true", help="repeat what was missed")
     parser.add_argument("--fresh", action="store_true", help="repeat everything")
+    parser.add_argument("--speed", action="store_true", help="measure the costs, and nothing else")
     parser.add_argument("--directory", type=Path, default=Path("rebuild-results"))
     return parser.parse_args()
 

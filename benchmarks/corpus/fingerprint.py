@@ -309,7 +309,8 @@ def _slot_names(cls: type) -> list[str]:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.numel() == 0:
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    if flat.numel() == 0:
         return b""
-    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+    # The stride of a single element can be anything, also after contiguous().
+    return flat.as_strided(flat.shape, (1,)).view(torch.uint8).numpy().tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,5 +52,83 @@ def line(result: Result) -> str:
     return f"{verdict(result):9} {name}: {told} [{result.get('forward', '')[:200]}]"
 
 
-def table(results: Iterable[Result]) -> str:
-    return ""
+def markdown(results: Iterable[Result]) -> str:
+    """Return the whole report: what tracker does, what its peers do, and every miss."""
+    usable = [result for result in results if verdict(result) not in ("unusable", "not applicable")]
+    by_contender: dict[str, list[Result]] = collections.defaultdict(list)
+    for result in usable:
+        by_contender[result["contender"]].append(result)
+    parts = [_own_table(by_contender["tracker"])]
+    peers = [name for name in CONTENDERS if name != "tracker" and by_contender[name]]
+    if peers:
+        parts.append(_peers_table(by_contender, peers))
+    parts.append(_misses(by_contender["tracker"]))
+    return "\n\n".join(parts)
+
+
+def _own_table(results: list[Result]) -> str:
+    rows = [
+        _own_row(group, [result for result in results if result["group"] == group])
+        for group in dict.fromkeys(result["group"] for result in results)
+    ]
+    rows.append(_own_row("**all**", results))
+    head = "| library | tried | exact | by constructor | by structure | refused | missed | exact of those not refused |"
+    return "\n".join([head, "|---|" + "---:|" * 7, *rows])
+
+
+def _own_row(group: str, results: list[Result]) -> str:
+    count = collections.Counter(verdict(result) for result in results)
+    exact = [result for result in results if verdict(result) == "exact"]
+    by = collections.Counter(result["by"] for result in exact)
+    answered = len(results) - count["refused"]
+    share = f"{100 * count['exact'] / answered:.1f} %" if answered else "–"
+    cells = [
+        group,
+        len(results),
+        count["exact"],
+        by["constructor"],
+        by["structure"],
+        count["refused"],
+        count["missed"],
+        share,
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _peers_table(by_contender: dict[str, list[Result]], peers: list[str]) -> str:
+    """Compare each peer with tracker on the models that the peer was tried on."""
+    own = {(r["group"], r["name"]): r for r in by_contender["tracker"]}
+    rows = ["| | tried | exact | tracker on the same models |", "|---|---:|---:|---:|"]
+    for peer in peers:
+        tried = by_contender[peer]
+        exact = sum(verdict(result) == "exact" for result in tried)
+        same = [own[key] for r in tried if (key := (r["group"], r["name"])) in own]
+        own_exact = sum(verdict(result) == "exact" for result in same)
+        rows.append(f"| {peer} | {len(tried)} | {exact} | {own_exact} of {len(same)} |")
+    return "\n".join(rows)
+
+
+def _misses(results: list[Result]) -> str:
+    listed = {
+        kind: [
+            f"- {result['group']}: {result['name']}. {_short(reason(result))}"
+            for result in results
+            if verdict(result) == kind
+        ]
+        for kind in ("missed", "refused")
+    }
+    return "\n\n".join(
+        f"{title}\n\n" + ("\n".join(listed[kind]) or "None.")
+        for kind, title in (
+            ("missed", "## Missed"),
+            ("refused", "## Refused, as it should be"),
+        )
+    )
+
+
+def _short(text: str) -> str:
+    """Return the sentence that says why, without line breaks."""
+    for told in ("What stood in the way:", "gave another model: "):
+        text = text.partition(told)[2] or text
+    words = " ".join(text.split())
+    return words if len(words) <= 220 else words[:217] + "…"
