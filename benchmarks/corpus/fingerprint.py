@@ -241,6 +241,8 @@ class _Values:
             return {"partial": [self.of(part) for part in parts]}
         if isinstance(value, weakref.ref):
             return {"weak": self.of(value())}
+        if type(value).__module__.startswith("omegaconf."):
+            return self._omegaconf(value)
         if isinstance(value, nn.Module):
             return {"class": class_name(type(value)), "inside": fingerprint(value)}
         told: dict[str, Json] = {"class": class_name(type(value))}
@@ -271,6 +273,13 @@ class _Values:
             except Exception:  # noqa: BLE001 - then its class is all there is to tell
                 return {}
         return {}
+
+    def _omegaconf(self, value: Any) -> Json:
+        """Return a config by what it says; its caches depend on who has read it."""
+        from omegaconf import OmegaConf
+
+        said = OmegaConf.to_container(value, resolve=False)
+        return {"class": class_name(type(value)), "says": self.of(said)}
 
     def _function(self, function: types.FunctionType) -> Json:
         code = function.__code__

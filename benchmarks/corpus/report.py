@@ -72,7 +72,8 @@ def _own_table(results: list[Result]) -> str:
         for group in dict.fromkeys(result["group"] for result in results)
     ]
     rows.append(_own_row("**all**", results))
-    head = "| library | tried | exact | by constructor | by structure | refused | missed | exact of those not refused |"
+    columns = "tried,exact,by constructor,by structure,refused,missed,exact of those not refused"
+    head = "| library | " + columns.replace(",", " | ") + " |"
     return "\n".join([head, "|---|" + "---:|" * 7, *rows])
 
 
@@ -81,7 +82,7 @@ def _own_row(group: str, results: list[Result]) -> str:
     exact = [result for result in results if verdict(result) == "exact"]
     by = collections.Counter(result["by"] for result in exact)
     answered = len(results) - count["refused"]
-    share = f"{100 * count['exact'] / answered:.1f} %" if answered else "–"
+    share = f"{100 * count['exact'] / answered:.1f} %" if answered else ""
     cells = [
         group,
         len(results),

@@ -68,7 +68,8 @@ def measure() -> Rows:
     seconds, description = timed(lambda: describe(large))
     size, modules = count(large)
     assert description.architecture.rebuild != "none", description.architecture.problems
-    how = f"{size / 1e9:.2f} billion parameters, {modules} modules, {description.architecture.rebuild}"
+    how = f"{size / 1e9:.2f} billion parameters, {modules} modules"
+    how += f", by {description.architecture.rebuild}"
     rows.append((f"describe and prove, {how}", f"{seconds:.2f} s", "< 1 s"))
     groups = {"model": description.state, "architecture": description.extra}
     seconds, _ = timed(

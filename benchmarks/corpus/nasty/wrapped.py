@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -131,6 +132,13 @@ def functionalised() -> nn.Module:
     return model
 
 
+def _without_compiled(model: nn.Module) -> nn.Module:
+    """Return the model as it was before a child of it was compiled."""
+    plain = copy.copy(model)
+    plain._modules = {name: getattr(m, "_orig_mod", m) for name, m in model._modules.items()}
+    return plain
+
+
 def inner(model: Any) -> nn.Module:
     found: nn.Module = model._orig_mod if hasattr(model, "_orig_mod") else model.module
     return found
@@ -139,8 +147,8 @@ def inner(model: Any) -> nn.Module:
 def cases() -> Iterator[Case]:
     x = floats(2, 4)
     yield Case("torch.compile", compiled, x, stored=inner)
-    yield Case("torch.compile of a child", compiled_child, x)
-    yield Case("Module.compile()", compiled_in_place, x)
+    yield Case("torch.compile of a child", compiled_child, x, stored=_without_compiled)
+    yield Case("Module.compile()", compiled_in_place, x, stored=copy.copy)
     yield Case("DataParallel", data_parallel, x, stored=inner)
     yield Case("DistributedDataParallel", distributed, x, stored=inner)
     yield Case("AveragedModel", averaged, x)
