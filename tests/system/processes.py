@@ -125,10 +125,10 @@ def wait_until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> 
 
 @contextlib.contextmanager
 def mlflow_server(
-    directory: Path, *arguments: str, command: str = "server"
+    directory: Path, *arguments: str, command: str = "server", port: int | None = None
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run ``mlflow server`` in ``directory``; yield its URI and process. It always ends."""
-    port = free_port()
+    port = port or free_port()
     full = [PYTHON, "-m", "mlflow", command, "--port", str(port), "--workers", "1"]
     variables = environment(directory, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
     with open(directory / "server.log", "w") as log:

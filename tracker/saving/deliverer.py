@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from tracker import settings
 from tracker.errors import RecordUnreachableError, StorageError
@@ -94,7 +94,10 @@ class Deliverer:
         with self._changed:
             seen, self._hurry = self._times_seen, True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._outage or self._times_seen > seen, timeout)
+            self._changed.wait_for(
+                lambda: not self._outage or self._times_seen > seen or not any(self._jobs()),
+                timeout,
+            )
 
     def _wake(self) -> None:
         if self._thread is None:
@@ -108,6 +111,7 @@ class Deliverer:
         while True:
             with self._changed:
                 self._current = None
+                self._changed.notify_all()
                 self._changed.wait_for(lambda: self._queue or self._leftovers)
                 job = self._current = (self._queue or self._leftovers).popleft()
             self._bring(job)
@@ -117,14 +121,15 @@ class Deliverer:
         persistently = Retrying(
             retry=retry_if_exception_type(RecordUnreachableError),
             stop=lambda _: self._in_vain >= _ATTEMPTS_IN_VAIN,
-            wait=wait_exponential_jitter(FIRST_PAUSE, LONGEST_PAUSE),
+            wait=wait_exponential(FIRST_PAUSE, LONGEST_PAUSE) + wait_random(max=FIRST_PAUSE),
             sleep=self._pause,
             reraise=True,
         )
         try:
             record = persistently(self._attempt, job)
         except Exception as error:  # noqa: BLE001 - it is raised in the thread that trains
-            self._answered()
+            if not isinstance(error, RecordUnreachableError):
+                self._answered()
             _tell_failure(job, error)
         else:
             self._answered()

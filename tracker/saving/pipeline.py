@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot
 from tracker.saving.spool import Delivery
 from tracker.saving.tickets import Ticket
+from tracker.saving.writer import Then
 from tracker.types import CheckpointRecord
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class Accepted:
     destination: Destination
 
 
-def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | None:
+def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
     """Save a checkpoint.
 
     Args:
@@ -61,7 +63,7 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | None:
             checkpoint in the spool.
 
     Returns:
-        The record, or None: the checkpoint is in the spool.
+        The record; or, if the checkpoint is in the spool, what hands it on.
 
     Raises:
         RecordError: MLflow refused.
@@ -70,13 +72,11 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | None:
     """
     destination = accepted.destination
     if destination.offline:
-        _leave_in_spool(accepted, ticket)
-        return None
+        return _leave_in_spool(accepted, ticket)
     carrier = deliverer(destination.tracking_uri)
     run = destination.run
     if run is None or not destination.is_direct or carrier.has_outage():
-        carrier.submit(_spool(accepted, ticket), ticket)
-        return None
+        return partial(carrier.submit, _spool(accepted, ticket), ticket)
     try:
         client = connect(destination.tracking_uri)
         engine = catalog.open_for_logging(destination.tracking_uri)
@@ -85,8 +85,7 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | None:
         waiting = _rescue(accepted, ticket, error)
         if not isinstance(error, RecordUnreachableError):
             raise
-        carrier.submit(waiting, ticket)
-        return None
+        return partial(carrier.submit, waiting, ticket)
     publish.enter(client, engine, record, ticket.warn)
     return record
 
@@ -186,11 +185,10 @@ def _rescue(accepted: Accepted, ticket: Ticket, error: Exception) -> Delivery:
     return waiting
 
 
-def _leave_in_spool(accepted: Accepted, ticket: Ticket) -> None:
+def _leave_in_spool(accepted: Accepted, ticket: Ticket) -> Then:
     waiting = _spool(accepted, ticket)
-    ticket.stay(
-        RecordUnreachableError(
-            f"The {ticket} is kept in {waiting.directory}, because TRACKER_OFFLINE is set; "
-            "`tracker sync` sends it to MLflow."
-        )
+    error = RecordUnreachableError(
+        f"The {ticket} is kept in {waiting.directory}, because TRACKER_OFFLINE is set; "
+        "`tracker sync` sends it to MLflow."
     )
+    return partial(ticket.stay, error)

@@ -264,7 +264,8 @@ def last_words() -> list[str]:
             elif ticket.spooled is not None:
                 _left.append(ticket)
         late = [t for t in _open if not t.done() and t.spooled is None]
-        kept = [*_left]
+        # `tracker sync` may have sent some in the meantime.
+        kept = [t for t in _left if t.spooled is not None and t.spooled.exists()]
         for told in (_open, _left, _notices):
             told.clear()
     if kept:

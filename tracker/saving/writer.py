@@ -24,8 +24,10 @@ MAX_CHECKPOINTS = 8
 MAX_BYTES = 512 << 20
 """How many bytes may be in flight; a larger checkpoint is accepted when it is the only one."""
 
-Save = Callable[[], CheckpointRecord | None]
-"""Returns None if somebody else will tell the ticket: the checkpoint went into the spool."""
+Then = Callable[[], None]
+"""Hands a checkpoint on to who will tell its ticket; called when its memory is free."""
+
+Save = Callable[[], CheckpointRecord | Then]
 
 _log = logging.getLogger("tracker.saving")
 
@@ -119,7 +121,7 @@ class Writer:
             return job
 
     def _do(self, job: Job) -> None:
-        record, error = _outcome(job)
+        saved, error = _outcome(job)
         if error is not None:
             _clear_frames(error)
         job.save = None
@@ -127,17 +129,19 @@ class Writer:
         # Before the ticket is done, so that whoever waited for it finds room for the next.
         with self._changed:
             self._forget(job)
-        if record is not None:
-            job.ticket.succeed(record)
-        elif error is not None:
+        if error is not None:
             job.ticket.fail(error)
+        elif isinstance(saved, CheckpointRecord):
+            job.ticket.succeed(saved)
+        elif saved is not None:
+            saved()
 
     def _forget(self, job: Job) -> None:
         self._in_flight.pop(job, None)
         self._changed.notify_all()
 
 
-def _outcome(job: Job) -> tuple[CheckpointRecord | None, BaseException | None]:
+def _outcome(job: Job) -> tuple[CheckpointRecord | Then | None, BaseException | None]:
     try:
         return (job.save() if job.save else None), None
     except BaseException as error:  # noqa: BLE001 - it is raised in the thread that trains
