@@ -55,7 +55,10 @@ def _finish_saving() -> None:
     """Wait for the background, and fail the test that left an error there without looking."""
     from tracker.saving import tickets
 
-    tickets.flush(timeout=60)
+    try:
+        tickets.flush(timeout=60)
+    finally:
+        tickets.last_words()  # what stays in this test's spool is no matter of the next one
 
 
 def _forget_mlflow() -> None:
