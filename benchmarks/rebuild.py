@@ -74,21 +74,25 @@ def read(file: Path) -> Results:
 
 
 def make_plans(arguments: argparse.Namespace, results: Results) -> list[Plan]:
+    """Return what is to do; contenders that need another environment get processes of their own."""
     plans = []
+    together: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for contender in arguments.contender or ["tracker"]:
+        environment = tuple(CONTENDERS[contender].environment.items())
+        together.setdefault(environment, []).append(contender)
     for group in arguments.only or GROUPS:
-        names = names_of(group)
-        if names is None:
-            continue
+        names = names_of(group) or []
         chosen = [n for n in names if arguments.case is None or n in arguments.case]
-        for contender in arguments.contender or ["tracker"]:
-            pending = [
-                name
-                for name in chosen[: arguments.limit]
-                if is_pending(results.get((group, contender, name)), arguments)
-            ]
-            directory = (arguments.directory / group / contender).resolve()
-            patience, batch = arguments.patience, arguments.batch
-            plans.append(Plan(group, contender, tuple(pending), directory, patience, batch))
+        for environment, contenders in together.items():
+            jobs = []
+            for name in chosen[: arguments.limit]:
+                keys = [(group, contender, name) for contender in contenders]
+                pending = [k[1] for k in keys if is_pending(results.get(k), arguments)]
+                if pending:
+                    jobs.append((name, pending))
+            directory = (arguments.directory / group / contenders[0]).resolve()
+            limits = arguments.patience, arguments.batch
+            plans.append(Plan(group, jobs, directory, *limits, dict(environment)))
     return plans
 
 
@@ -102,11 +106,10 @@ _writing = threading.Lock()
 
 
 def run_plan(plan: Plan, file: Path, results: Results) -> None:
-    for facts in run(plan):
-        result = {"group": plan.group, "contender": plan.contender, **facts}
+    for result in run(plan):
         with _writing, file.open("a") as opened:
             opened.write(json.dumps(result) + "\n")
-            results[plan.group, plan.contender, result["name"]] = result
+            results[result["group"], result["contender"], result["name"]] = result
             print(report.line(result), file=sys.stderr, flush=True)
 
 

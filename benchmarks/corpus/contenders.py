@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -104,9 +105,11 @@ def _signature(example: tuple[Any, ...]) -> Any:
     )
 
 
-def _load_mlflow(saved: Facts, directory: Path) -> tuple[nn.Module, Facts]:
+def _load_mlflow(format_name: str, saved: Facts, directory: Path) -> tuple[nn.Module, Facts]:
+    """Load it; a pickle only with the switch that allows code to run."""
     import mlflow.pytorch
 
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = str(format_name == "pickle").lower()
     return mlflow.pytorch.load_model(str(directory / "model")), {}
 
 
@@ -144,15 +147,16 @@ def _with_mixin(cls: type) -> Any:
     return type(cls.__name__, (cls, PyTorchModelHubMixin), {"__module__": cls.__module__})
 
 
-_PICKLES_ALLOWED = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true"}
+def _mlflow(format_name: str, whole: bool) -> Contender:
+    save = functools.partial(_save_mlflow, format_name)
+    return Contender(save, functools.partial(_load_mlflow, format_name), whole=whole)
+
 
 CONTENDERS = {
     "tracker": Contender(_save_tracker, _load_tracker),
     "tracker, unobserved": Contender(_save_tracker, _load_tracker, {"TRACKER_OBSERVE": "0"}),
-    "mlflow pt2": Contender(functools.partial(_save_mlflow, "pt2"), _load_mlflow, whole=False),
-    "mlflow pickle": Contender(
-        functools.partial(_save_mlflow, "pickle"), _load_mlflow, _PICKLES_ALLOWED
-    ),
-    "torch.save, weights_only": Contender(_save_torch, _load_torch),
     "PyTorchModelHubMixin": Contender(_save_hub, _load_hub, whole=False),
+    "torch.save, weights_only": Contender(_save_torch, _load_torch),
+    "mlflow pickle": _mlflow("pickle", whole=True),
+    "mlflow pt2": _mlflow("pt2", whole=False),
 }

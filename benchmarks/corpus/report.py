@@ -49,7 +49,8 @@ def line(result: Result) -> str:
     """Return one result for the terminal."""
     name = f"{result['group']} · {result['name']}"
     told = result.get("unusable") or reason(result) if is_miss(result) else result.get("by", "")
-    return f"{verdict(result):9} {name}: {told} [{result.get('forward', '')[:200]}]"
+    forward = result.get("forward", "")[:200]
+    return f"{verdict(result):9} {name} · {result['contender']}: {told} [{forward}]"
 
 
 def markdown(results: Iterable[Result]) -> str:

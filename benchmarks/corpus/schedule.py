@@ -8,35 +8,37 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.contenders import CONTENDERS, Facts
+from corpus.contenders import Facts
+
+Jobs = list[tuple[str, list[str]]]
 
 BENCHMARKS = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run: a group's cases with one contender.
+    """What to run.
 
     Attributes:
         group: The group.
-        contender: The contender.
-        names: The cases.
+        jobs: Names of its cases, with the contenders that try them.
         directory: Where everything of this plan is kept while it runs.
         patience: Seconds without news after which a process is ended.
         batch: Cases for each process.
+        environment: Variables that the processes get.
     """
 
     group: str
-    contender: str
-    names: tuple[str, ...]
+    jobs: Jobs
     directory: Path
     patience: float
     batch: int
+    environment: dict[str, str]
 
 
 def names_of(group: str) -> list[str] | None:
@@ -65,47 +67,56 @@ def names_of(group: str) -> list[str] | None:
 def run(plan: Plan) -> Iterator[dict[str, Any]]:
     """Save and load every case of a plan; yield what came of each."""
     plan.directory.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(plan.names), plan.batch):
-        names = list(plan.names[start : start + plan.batch])
-        saved = _in_children("save", plan, names)
-        stored = [name for name in names if "save_seconds" in saved[name]]
+    for start in range(0, len(plan.jobs), plan.batch):
+        jobs = plan.jobs[start : start + plan.batch]
+        saved = _in_children("save", plan, jobs)
+        stored = _without(
+            jobs, {key for key, facts in saved.items() if "save_seconds" not in facts}
+        )
         loaded = _in_children("load", plan, stored)
-        for name in names:
-            yield {"name": name, **saved[name], **loaded.get(name, {})}
+        for (name, contender), facts in saved.items():
+            told = {"group": plan.group, "contender": contender, "name": name}
+            yield told | facts | loaded.get((name, contender), {})
         _clean(plan.directory)
 
 
-def _in_children(action: str, plan: Plan, names: list[str]) -> dict[str, Facts]:
+def _without(jobs: Jobs, done: Collection[tuple[str, str]]) -> Jobs:
+    left = [(name, [c for c in contenders if (name, c) not in done]) for name, contenders in jobs]
+    return [(name, contenders) for name, contenders in left if contenders]
+
+
+def _in_children(action: str, plan: Plan, jobs: Jobs) -> dict[tuple[str, str], Facts]:
     """Run one action for some cases, in as many processes as it takes."""
-    results: dict[str, Facts] = {}
+    results: dict[tuple[str, str], Facts] = {}
     file = plan.directory / f"{action}.jsonl"
-    while missing := [name for name in names if name not in results]:
+    while missing := _without(jobs, results):
         file.unlink(missing_ok=True)
         end = _run_child(action, plan, missing, file)
         for line in file.read_text().splitlines() if file.exists() else ():
             facts = json.loads(line)
-            results[facts.pop("name")] = facts
-        if end and (lost := next((name for name in missing if name not in results), None)):
-            results[lost] = {f"{action}_error": end}
+            results[facts.pop("name"), facts.pop("contender")] = facts
+        lost = _without(missing, results)
+        if end and lost:
+            name, contenders = lost[0]
+            results[name, contenders[0]] = {f"{action}_error": end}
     return results
 
 
-def _run_child(action: str, plan: Plan, names: list[str], file: Path) -> str:
+def _run_child(action: str, plan: Plan, jobs: Jobs, file: Path) -> str:
     """Run one child until it ends or hangs; return how it failed, or nothing."""
     log = plan.directory / f"{action}.log"
-    contender = CONTENDERS[plan.contender]
     with log.open("w") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "corpus.worker", action, plan.group, plan.contender],
+            [sys.executable, "-m", "corpus.worker", action, plan.group],
             cwd=plan.directory,
-            env=_environment(contender.environment),
+            env=_environment(plan.environment),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             text=True,
         )
         assert child.stdin is not None
-        child.stdin.write(json.dumps(names))
+        child.stdin.write(json.dumps(jobs))
         child.stdin.close()
         size, since = -1, time.monotonic()
         while child.poll() is None:

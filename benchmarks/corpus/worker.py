@@ -1,10 +1,11 @@
-"""What runs in a child process: saves, or loads, some cases of a group with one contender.
+"""What runs in a child process: saves, or loads, some models with some contenders.
 
-    python -m corpus.worker save|load GROUP CONTENDER < names
+    python -m corpus.worker save|load GROUP < jobs
 
-It works in the current directory. One line of JSON for each case goes to save.jsonl or load.jsonl
-as soon as it is known, so that a crash loses one case only. Saving and loading share the directory
-and nothing else: the loading process has not even imported the corpus.
+It works in the current directory. Jobs are pairs of a case's name and its contenders. One line of
+JSON for each goes to save.jsonl or load.jsonl as soon as it is known, so that a crash loses one
+only. Saving and loading share the directory and nothing else: the loading process has not even
+imported the corpus.
 """
 
 from __future__ import annotations
@@ -25,18 +26,20 @@ import torch
 from torch import nn
 
 from corpus.case import Case, Inputs
-from corpus.contenders import CONTENDERS, Contender, Facts, NotApplicableError
+from corpus.contenders import CONTENDERS, Facts, NotApplicableError
 from corpus.fingerprint import class_name, fingerprint, first_difference, output_of
+
+Jobs = list[tuple[str, list[str]]]
 
 
 def main(arguments: list[str]) -> None:
-    action, group, contender = arguments
-    names = json.load(sys.stdin)
+    action, group = arguments
+    jobs: Jobs = json.load(sys.stdin)
     prepare()
-    run = save_all(group, contender, names) if action == "save" else load_all(contender, names)
+    run = save_all(group, jobs) if action == "save" else load_all(jobs)
     with open(f"{action}.jsonl", "a") as file:
-        for name, facts in run:
-            file.write(json.dumps({"name": name, **facts}) + "\n")
+        for name, contender, facts in run:
+            file.write(json.dumps({"name": name, "contender": contender, **facts}) + "\n")
             file.flush()
 
 
@@ -47,27 +50,35 @@ def prepare() -> None:
     warnings.simplefilter("ignore")
 
 
-def save_all(group: str, contender: str, names: list[str]) -> Iterator[tuple[str, Facts]]:
+def save_all(group: str, jobs: Jobs) -> Iterator[tuple[str, str, Facts]]:
     from corpus.groups import cases_of
 
     cases = cases_of(group)
-    made = {name: make(cases[name]) for name in names if not cases[name].observed}
-    if contender.startswith("tracker"):
+    made = {name: make(cases[name]) for name, _ in jobs if not cases[name].observed}
+    if any(contender.startswith("tracker") for _, contenders in jobs for contender in contenders):
         import tracker  # noqa: F401 - importing it is what makes it observe
-    for name in names:
+    for name, contenders in jobs:
         place = Path(place_of(name))
         place.mkdir(exist_ok=True)
-        facts = save(cases[name], CONTENDERS[contender], place, made.pop(name, None))
-        (place / "saved.json").write_text(json.dumps(facts))
-        yield name, facts
+        case = cases[name]
+        try:
+            model = made.pop(name) if name in made else make(case)
+            seed(case.name)
+            inputs = None if case.inputs is None else case.inputs(model)
+        except Exception as error:  # noqa: BLE001 - reported as a fault of the corpus
+            for contender in contenders:
+                yield name, contender, {"unusable": message_of(error)}
+            continue
+        common = write_down(case, model, inputs, place)
+        for contender in contenders:
+            yield name, contender, common | save(case, model, inputs, contender, place)
 
 
-def load_all(contender: str, names: list[str]) -> Iterator[tuple[str, Facts]]:
+def load_all(jobs: Jobs) -> Iterator[tuple[str, str, Facts]]:
     """Load without the corpus: a class that is needed has to be found by the contender."""
-    for name in names:
-        place = Path(place_of(name))
-        saved = json.loads((place / "saved.json").read_text())
-        yield name, load(saved, CONTENDERS[contender], place)
+    for name, contenders in jobs:
+        for contender in contenders:
+            yield name, contender, load(contender, Path(place_of(name)))
 
 
 def place_of(name: str) -> str:
@@ -87,43 +98,18 @@ def seed(name: str) -> None:
     random.seed(number)
 
 
-def save(case: Case, contender: Contender, place: Path, made: nn.Module | None) -> Facts:
-    """Make a model, write down what it is and what it computes, and store it."""
-    started = time.perf_counter()
-    try:
-        model = make(case) if made is None else made
-        seed(case.name)
-        inputs = None if case.inputs is None else case.inputs(model)
-    except Exception as error:  # noqa: BLE001 - reported as a fault of the corpus
-        return {"unusable": message_of(error)}
-    wanted = case.stored(model)
+def write_down(case: Case, model: nn.Module, inputs: Inputs | None, place: Path) -> Facts:
+    """Write down what a model is and what it computes; return what is known about it."""
     with contextlib.suppress(NotImplementedError):  # what torch.export traced stays as it is
         model.eval()  # as loading returns it
-    facts: Facts = {
-        "refused": case.refused,
-        "class": class_name(type(wanted)),
-        "made_in": time.perf_counter() - started,
-    }
-    facts["parameters"] = sum(p.numel() for p in wanted.parameters() if not is_lazy(p))
+    wanted = case.stored(model)
+    facts: Facts = {"refused": case.refused, "class": class_name(type(wanted))}
     facts["modules"] = sum(1 for _ in wanted.modules())
-    if case.refused:
-        expected: dict[str, Any] = {}
-    else:
+    if not case.refused:
         expected, facts["forward"] = expect(wanted, inputs)
-    (place / "expected.json").write_text(json.dumps(expected))
-    torch.save(inputs, place / "inputs.pt")
-    started = time.perf_counter()
-    try:
-        facts |= contender.save(model, case, inputs, place)
-    except NotApplicableError as error:
-        return facts | {"not_applicable": str(error)}
-    except Exception as error:  # noqa: BLE001 - a contender's failure is a result
-        return facts | {"save_error": message_of(error)}
-    return facts | {"save_seconds": time.perf_counter() - started}
-
-
-def is_lazy(parameter: Any) -> bool:
-    return isinstance(parameter, nn.parameter.UninitializedTensorMixin)
+        (place / "expected.json").write_text(json.dumps(expected))
+        torch.save(inputs, place / "inputs.pt")
+    return facts
 
 
 def expect(model: nn.Module, inputs: Inputs | None) -> tuple[dict[str, Any], str]:
@@ -141,21 +127,41 @@ def expect(model: nn.Module, inputs: Inputs | None) -> tuple[dict[str, Any], str
     return told, "yes"
 
 
-def load(saved: Facts, contender: Contender, place: Path) -> Facts:
-    """Load a stored model and compare it with what was written down."""
-    expected = json.loads((place / "expected.json").read_text())
+def save(case: Case, model: nn.Module, inputs: Inputs | None, contender: str, place: Path) -> Facts:
+    """Store a model with one contender."""
+    directory = place / contender
+    directory.mkdir(exist_ok=True)
     started = time.perf_counter()
     try:
-        model, facts = contender.load(saved, place)
+        facts = CONTENDERS[contender].save(model, case, inputs, directory)
+    except NotApplicableError as error:
+        return {"not_applicable": str(error)}
+    except Exception as error:  # noqa: BLE001 - a contender's failure is a result
+        return {"save_error": message_of(error)}
+    (directory / "saved.json").write_text(json.dumps(facts))
+    return facts | {"save_seconds": time.perf_counter() - started}
+
+
+def load(contender: str, place: Path) -> Facts:
+    """Load a stored model and compare it with what was written down."""
+    directory = place / contender
+    saved = json.loads((directory / "saved.json").read_text())
+    started = time.perf_counter()
+    try:
+        model, facts = CONTENDERS[contender].load(saved, directory)
     except Exception as error:  # noqa: BLE001 - a contender's failure is a result
         return {"load_error": message_of(error)}
     facts["load_seconds"] = time.perf_counter() - started
+    expected = json.loads((place / "expected.json").read_text())
     return facts | compare(model, expected, torch.load(place / "inputs.pt", weights_only=False))
 
 
 def compare(model: nn.Module, expected: dict[str, Any], inputs: Inputs | None) -> Facts:
     """Return the differences in weights, in all that makes up the model, and in its output."""
-    found = json.loads(json.dumps(fingerprint(model)))
+    try:
+        found = json.loads(json.dumps(fingerprint(model)))
+    except Exception as error:  # noqa: BLE001 - a peer returned something of another kind
+        return {"load_error": f"what was loaded can't be compared: {message_of(error)}"}
     differences = {
         "weights": first_difference(expected["fingerprint"]["state_dict"], found["state_dict"]),
         "model": first_difference(expected["fingerprint"], found),
