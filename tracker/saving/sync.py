@@ -54,21 +54,21 @@ def sync(watch: Watch = lambda delivery: lambda size: None) -> list[Outcome]:
     unreadable: list[TrackerError] = []
     spool.sweep()
     waiting = spool.waiting(unreadable.append)
-    in_other_hands: list[Delivery] = []
     outcomes = [Outcome(None, "", "", error=str(error)) for error in unreadable]
-    for wait, deliveries in ((False, waiting), (True, in_other_hands)):
-        silent: dict[str, RecordUnreachableError] = {}
-        for delivery in deliveries:
-            outcome = _send(delivery, silent, watch(delivery), wait)
-            if outcome is None:
-                in_other_hands.append(delivery)
-            else:
-                outcomes.append(outcome)
-    return outcomes
+    silent: dict[str, RecordUnreachableError] = {}
+    in_other_hands: list[Delivery] = []
+    for delivery in waiting:
+        outcome = _send(delivery, silent, watch(delivery), wait=False)
+        if outcome is None:
+            in_other_hands.append(delivery)
+        else:
+            outcomes.append(outcome)
+    later = (_send(delivery, silent, watch(delivery), wait=True) for delivery in in_other_hands)
+    return [*outcomes, *(outcome for outcome in later if outcome is not None)]
 
 
 def _send(
-    delivery: Delivery, silent: dict[str, RecordUnreachableError], sent: Sent, wait: bool
+    delivery: Delivery, silent: dict[str, RecordUnreachableError], sent: Sent, *, wait: bool
 ) -> Outcome | None:
     """Send one checkpoint, or return None if others are at it and it is not to be waited for.
 
