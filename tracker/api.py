@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tracker.loading.report import LoadReport
+    from tracker.saving.sync import Outcome, Watch
 
 
 def log_checkpoint(
@@ -46,6 +47,9 @@ def log_checkpoint(
     Returns as soon as everything is copied, so that training may go on and change it. Hashing,
     writing and MLflow follow in the background, checkpoint by checkpoint; they are finished before
     the run or the process ends. If too much is in flight, the call waits.
+
+    If MLflow can't be reached, a warning says so, training goes on, and the checkpoint is kept on the
+    local disk until it can be sent, by this process, the next one, or ``tracker sync``.
 
     Outside a run it starts one, as ``mlflow.log_metric`` does. In distributed training rank 0
     alone writes.
@@ -132,6 +136,8 @@ def reconstruct_with(factory: Callable[..., nn.Module], *args: Any, **kwargs: An
 
 def flush(timeout: float | None = None) -> None:
     """Wait until every checkpoint that was handed over is durable.
+
+    That is in MLflow; while MLflow can't be reached, it is on the local disk, and a warning says so.
 
     The end of a run (``mlflow.end_run()``) and of the process do the same.
 
@@ -343,6 +349,20 @@ def reindex() -> int:
     """
     tickets.wait()
     return fill_from_mlflow()
+
+
+def sync(watch: Watch | None = None) -> list[Outcome]:
+    """Send every checkpoint to MLflow that waits on this disk; return what became of each.
+
+    Args:
+        watch: Called before each is sent; what it returns is called with the bytes that were sent.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    from tracker.saving import sync as everything
+
+    return everything.sync(watch) if watch is not None else everything.sync()
 
 
 def diagnose() -> list[Finding]:

@@ -22,7 +22,10 @@ class PendingCheckpoint:
         self._ticket = ticket
 
     def result(self, timeout: float | None = None) -> Checkpoint:
-        """Wait until the checkpoint is durable and return it.
+        """Wait until the checkpoint is in MLflow and return it.
+
+        While MLflow can't be reached it is kept on the local disk, and this waits on; with
+        ``TRACKER_OFFLINE=1`` it raises instead.
 
         Args:
             timeout: Seconds to wait at most; None waits as long as it takes.
