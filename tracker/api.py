@@ -48,8 +48,8 @@ def log_checkpoint(
     writing and MLflow follow in the background, checkpoint by checkpoint; they are finished before
     the run or the process ends. If too much is in flight, the call waits.
 
-    If MLflow can't be reached, a warning says so, training goes on, and the checkpoint is kept on the
-    local disk until it can be sent, by this process, the next one, or ``tracker sync``.
+    If MLflow can't be reached, a warning says so, training goes on, and the checkpoint is kept on
+    the local disk until it can be sent, by this process, the next one, or ``tracker sync``.
 
     Outside a run it starts one, as ``mlflow.log_metric`` does. In distributed training rank 0
     alone writes.
@@ -137,7 +137,7 @@ def reconstruct_with(factory: Callable[..., nn.Module], *args: Any, **kwargs: An
 def flush(timeout: float | None = None) -> None:
     """Wait until every checkpoint that was handed over is durable.
 
-    That is in MLflow; while MLflow can't be reached, it is on the local disk, and a warning says so.
+    That is in MLflow; while it can't be reached, that is on the local disk, and a warning says so.
 
     The end of a run (``mlflow.end_run()``) and of the process do the same.
 
