@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.attacks.checkpoints import Attack, Change, call, manifest, module, structure
+from tests.attacks.checkpoints import ALL, Attack, Change, call, manifest, module, structure
 from tracker.format import MANIFEST
 
 HUGE = 10**12
@@ -428,16 +428,17 @@ def _changed_training(change: Callable[[dict[str, Any]], object]) -> Change:
 def attacks() -> list[Attack]:
     """Return every attack of this file."""
     found = [
-        Attack(f"{table}: {name}", change)
-        for table, changes in (
-            ("nesting", NESTING),
-            ("attributes", NAMES_OF_ATTRIBUTES),
-            ("classes", CLASSES),
-            ("graphs", GRAPHS),
-            ("tensors", TENSORS),
-            ("values", VALUES),
-            ("malformed", MALFORMED),
-            ("state", STATE),
+        Attack(f"{table}: {name}", change, entry_points=entry_points)
+        for table, changes, entry_points in (
+            ("nesting", NESTING, ALL),
+            ("graphs", GRAPHS, ALL),
+            ("tensors", TENSORS, ALL),
+            ("values", VALUES, ALL),
+            ("state", STATE, ALL),
+            # What is alike in many attacks is tried in the ways that differ.
+            ("attributes", NAMES_OF_ATTRIBUTES, ("load_model", "resume")),
+            ("classes", CLASSES, ("load_model", "explain")),
+            ("malformed", MALFORMED, ("load_model", "explain")),
         )
         for name, change in changes.items()
     ]

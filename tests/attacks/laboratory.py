@@ -45,7 +45,9 @@ def main(group: str, folder: Path) -> None:
 
     good, place = folder / "good", folder / "attacked"
     write_good(good)
-    _warm_up(good, place, output)
+    _warm_up(good, output)
+    if group == "files":
+        _ask_mlflow(good, place, output)
     attacks = importlib.import_module(f"tests.attacks.{group}").attacks()
     _limit()
     for attack in attacks:
@@ -62,7 +64,7 @@ def main(group: str, folder: Path) -> None:
             print(json.dumps(outcome), flush=True)
 
 
-def _warm_up(good: Path, place: Path, output: Path) -> None:
+def _warm_up(good: Path, output: Path) -> None:
     """Load once in every way: torch imports some of itself when it is first asked for.
 
     Modules that attacks name, and that are harmless to import, are imported as well.
@@ -71,11 +73,17 @@ def _warm_up(good: Path, place: Path, output: Path) -> None:
     import sqlalchemy  # noqa: F401
     import torch.ao.quantization.fx.graph_module  # noqa: F401
 
-    from tests.attacks.checkpoints import ENTRY_POINTS, copied
-    from tests.attacks.files import ELSEWHERE
+    from tests.attacks.checkpoints import ENTRY_POINTS
 
     for run in ENTRY_POINTS.values():
         run(good, output)
+
+
+def _ask_mlflow(good: Path, place: Path, output: Path) -> None:
+    """Let MLflow be asked for another checkpoint once: it makes its tables and imports much."""
+    from tests.attacks.checkpoints import ENTRY_POINTS, copied
+    from tests.attacks.files import ELSEWHERE
+
     copied(good, place)
     ELSEWHERE["a checkpoint that is not there"](place)
     _outcome(lambda: ENTRY_POINTS["load_model"](place, output))
