@@ -27,7 +27,7 @@ class Traced(nn.Module):
         self.register_buffer("shift", torch.ones(4))
         self.scale = nn.Parameter(torch.ones(1))
 
-    def forward(self, x: Tensor, factor: float = 2.0) -> dict[str, Any]:
+    def forward(self, x: Tensor, factor: float = 2.0) -> Any:
         for layer in self.layers:
             x = F.gelu(layer(x)) + self.shift * self.scale
         y = x.view(x.shape[0], -1)[:, 1:3]
@@ -35,7 +35,9 @@ class Traced(nn.Module):
         return {"z": z * factor, "pair": (y, -z)}
 
 
-def test_a_traced_model_computes_the_same_again() -> None:
+def test_a_traced_model_computes_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    annotations = {"x": Tensor, "factor": float}
+    monkeypatch.setattr(Traced.forward, "__annotations__", annotations)
     model = fx.symbolic_trace(Traced())
     back = rebuilt(model)
     x = torch.randn(3, 4)
@@ -43,6 +45,8 @@ def test_a_traced_model_computes_the_same_again() -> None:
     assert torch.equal(found["z"], expected["z"])
     assert torch.equal(found["pair"][1], expected["pair"][1])
     assert type(back).__name__ == "Traced"
+    assert [node.type for node in back.graph.nodes][:2] == [Tensor, float]
+    assert back.code == model.code
 
 
 def test_a_changed_graph_is_rebuilt_as_it_was_changed() -> None:
@@ -71,7 +75,7 @@ def test_an_exported_program_is_named_as_what_it_is() -> None:
 
 def with_node(*node: Any) -> Any:
     structure = stored(describe_tree(fx.symbolic_trace(nn.ReLU())).structure)
-    structure["modules"][0]["class"]["$graph"]["nodes"].insert(1, list(node))
+    structure["modules"][0]["class"]["$graph"]["nodes"].insert(1, [*node, None])
     return structure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -129,6 +130,16 @@ def test_a_forward_that_was_replaced_by_a_function_is_bound_again() -> None:
     assert back[0].forward.__self__ is back[0]
 
 
+def with_prefix(prefix: str, self: nn.Module) -> str:
+    return prefix
+
+
+def test_a_partial_that_was_bound_to_a_module_is_bound_again() -> None:
+    model: Any = nn.Linear(1, 1)
+    model.extra_repr = types.MethodType(functools.partial(with_prefix, "quantised"), model)
+    assert repr(rebuilt(model, trust=TESTS)) == "Linear(quantised)"
+
+
 def test_a_classmethod_comes_back() -> None:
     assert isinstance(rebuilt(Holding(Holding.made)).value(), Holding)
 
@@ -157,8 +168,9 @@ def test_what_compiling_in_place_left_behind_is_no_part_of_the_model() -> None:
         {"$omegaconf": [{}, ["__class__"]]},
         {"$classmethod": ["torch.nn.modules.linear:Linear", "forward"]},
         {"$classmethod": ["os:environ", "get"]},
-        {"$bound": ["os:system", {"$module": 0}]},
-        {"$bound": ["torch.nn.functional:relu", {"$builtin": "int"}]},
+        {"$bound": [{"$function": "os:system"}, {"$module": 0}]},
+        {"$bound": [{"$builtin": "len"}, {"$module": 0}]},
+        {"$bound": [{"$function": "torch.nn.functional:relu"}, {"$builtin": "int"}]},
     ],
     ids=str,
 )

@@ -238,6 +238,13 @@ def test_a_statically_quantised_model_is_rebuilt() -> None:
     assert torch.equal(rebuilt(describe(quantised))(x), quantised(x))
 
 
+def test_a_tree_with_arrays_is_rebuilt() -> None:
+    model = make_net(3)
+    model.table = np.arange(6.0).reshape(2, 3)
+    again: Any = assert_rebuilds(model, "structure")
+    assert np.array_equal(again.table, model.table)
+
+
 def test_what_a_factory_put_together_is_rebuilt_from_its_structure() -> None:
     assert_rebuilds(make_net(3), "structure", torch.randn(2, 3))
 
@@ -248,11 +255,21 @@ def test_a_head_that_was_replaced_is_rebuilt_from_the_structure() -> None:
     assert_rebuilds(model, "structure", torch.randn(2, 4))
 
 
-def test_an_attribute_that_training_changed_is_rebuilt_from_the_structure() -> None:
+def test_an_attribute_that_training_changed_is_put_back_into_what_was_constructed() -> None:
     model = Learning()
     assert describe(model).architecture.rebuild == "constructor"
-    model.seen = 5
-    assert assert_rebuilds(model, "structure").seen == 5
+    model.seen, model.later = 5, ["new"]
+    again = assert_rebuilds(model, "constructor")
+    assert (again.seen, again.later) == (5, ["new"])
+    del model.seen
+    assert not hasattr(assert_rebuilds(model, "constructor"), "seen")
+
+
+def test_a_model_with_a_lambda_and_a_counter_is_rebuilt() -> None:
+    model = WithLambda()
+    model.seen = 7
+    again = assert_rebuilds(model, "constructor", torch.randn(1, 2))
+    assert again.seen == 7
 
 
 def test_without_a_proof_nothing_is_claimed_and_every_obstacle_is_named() -> None:

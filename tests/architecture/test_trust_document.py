@@ -71,6 +71,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         header.MAX_HEADER,
         scripts.MAX_SOURCE_FILE,
         canonical.MAX_NESTING,
+        canonical.MAX_CONTAINERS,
         codec.MAX_DEPTH,
         fields.MAX_DIMENSIONS,
         trust.MAX_REFERENCE,

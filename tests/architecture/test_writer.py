@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import tracker
 from tests import models
+from tracker.architecture.containers import Sharing
 from tracker.architecture.imports import Imports
 from tracker.architecture.keeping import Held, KeptPartial, Lost, keep_arguments
 from tracker.architecture.reader import Reader
@@ -34,7 +35,7 @@ class Room:
     def __init__(self) -> None:
         self.modules: list[nn.Module] = []
         self.tensors: list[Tensor] = []
-        self.writer = Writer(module=self._module, tensor=self._tensor)
+        self.writer = Writer(self._module, self._tensor, Sharing())
 
     def _module(self, module: nn.Module, path: str) -> Any:
         self.modules.append(module)

@@ -59,6 +59,7 @@ EXAMPLES: list[Any] = [
     torch.bfloat16,
     torch.float8_e4m3fn,
     torch.channels_last,
+    torch.per_channel_affine,
     torch.strided,
     torch.device("cpu"),
     torch.device("cuda", 1),

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from tracker.architecture.containers import Sharing
 from tracker.architecture.imports import Imports
 from tracker.architecture.observe import observed_call
 from tracker.architecture.quiet import WithoutInitialising, quietly
@@ -35,18 +36,23 @@ def describe_call(model: nn.Module, tree: Tree) -> tuple[Json, list[Problem]]:
         model: The live model.
         tree: Its structure; tensors among the arguments get their slots there.
     """
-    describer = _CallDescriber(tree)
-    description = describer.describe(model)
-    return (None if describer.problems else description), describer.problems
+    sharing = Sharing()
+    while True:
+        describer = _CallDescriber(tree, sharing)
+        description = describer.describe(model)
+        following = sharing.next_pass()
+        if following is None:
+            return (None if describer.problems else description), describer.problems
+        sharing = following
 
 
 class _CallDescriber:
     """The state of one description: the calls met so far."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, sharing: Sharing) -> None:
         self._calls: list[Json] = []
         self._indices: dict[int, int] = {}
-        self._writer = Writer(module=self._module, tensor=tree.slot)
+        self._writer = Writer(self._module, tree.slot, sharing)
 
     @property
     def problems(self) -> list[Problem]:

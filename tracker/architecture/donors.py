@@ -22,6 +22,7 @@ from tracker.architecture.description import (
     parents_of,
 )
 from tracker.architecture.generated import empty_module
+from tracker.architecture.graphs import is_made_with_graph
 from tracker.architecture.imports import Imports
 from tracker.architecture.slots import TensorPool
 from tracker.architecture.structure import NOT_ATTRIBUTES, Tree
@@ -116,10 +117,15 @@ class EmptyTree:
 
 def _empty(module: nn.Module, entry: dict[str, Any]) -> None:
     """Remove from a constructed module what its entry will put there, or does not know."""
-    for name in [n for n in vars(module) if n not in NOT_ATTRIBUTES]:
-        if name not in entry["attributes"]:
-            del vars(module)[name]
+    remove_attributes(module, entry)
     module._parameters.clear()
     module._buffers.clear()
     module._non_persistent_buffers_set.clear()
     module._modules.clear()
+
+
+def remove_attributes(module: nn.Module, entry: dict[str, Any]) -> None:
+    """Remove from a constructed module the plain attributes that its entry does not have."""
+    for name in [n for n in vars(module) if n not in NOT_ATTRIBUTES]:
+        if name not in entry["attributes"] and not is_made_with_graph(module, name):
+            del vars(module)[name]

@@ -45,6 +45,8 @@ METHODS = frozenset(
 )
 """Methods that a graph may call: those of tensors, without those that register code."""
 
+_TYPES = {kind.__name__: kind for kind in (Tensor, bool, float, int, list, str, tuple)}
+
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PATH = re.compile(r"\w+(\.\w+)*")
 _PARAMETER = re.compile(r"\*{0,2}[A-Za-z_]\w*")
@@ -82,10 +84,15 @@ def describe_graph(module: fx.GraphModule) -> Json:
     return {
         "name": type(module).__name__,
         "nodes": [
-            [node.op, node.name, _target(node), _value(node.args), _value(node.kwargs)]
+            [node.op, node.name, _target(node), _value(node.args), _value(node.kwargs), _type(node)]
             for node in module.graph.nodes
         ],
     }
+
+
+def _type(node: fx.Node) -> Json:
+    """Return the name of a node's annotation, if it is of those that are kept: for people."""
+    return next((name for name, kind in _TYPES.items() if kind is node.type), None)
 
 
 def _target(node: fx.Node) -> Json:
@@ -141,7 +148,7 @@ def put_graph(
     graph = fx.Graph()
     nodes: dict[str, fx.Node] = {}
     described: Any = description
-    for op, name, target, args, kwargs in described["nodes"]:
+    for op, name, target, args, kwargs, annotation in described["nodes"]:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in nodes:
             raise FormatError(f"{path}: {name!r} can't be the name of a node.")
         values, keywords = _read(args, nodes, path), _read(kwargs, nodes, path)
@@ -152,7 +159,9 @@ def put_graph(
         found = _read_target(op, target, values, function, f"{path}.{name}")
         if op in ("call_module", "get_attr"):
             _check_place(module, op, found, f"{path}.{name}")
-        nodes[name] = graph.create_node(op, found, values, keywords, name)
+        nodes[name] = graph.create_node(
+            op, found, values, keywords, name, _TYPES.get(str(annotation))
+        )
     module.graph = graph
 
 

@@ -31,6 +31,10 @@ _FLAGS = {
 _WRAPPED = "_load_state_dict_pre_hooks"
 """Torch wraps hooks of this kind in an object that may bind the module."""
 
+REINSTALLED = {"transformers.utils.output_capturing": "_output_capturing_hooks_installed"}
+"""Modules of libraries that hang hooks on a model when it first runs, and by which attribute they
+know that they did. Without either the model is as it was constructed, and they do it again."""
+
 _WEIGHT_NORM_HOOK = "weight_norm.<locals>._weight_norm_compat_hook"
 
 
@@ -38,7 +42,7 @@ def describe_hooks(module: nn.Module, writer: Writer, path: str) -> dict[str, Js
     """Return the hooks by the attribute that holds them, each ``[value, flags]``."""
     found: dict[str, Json] = {}
     for name in HOOKS:
-        hooks = getattr(module, name, None)
+        hooks = {k: hook for k, hook in vars(module).get(name, {}).items() if _is_lasting(hook)}
         if not hooks:
             continue
         where = f"{path}.{name}" if path else name
@@ -54,6 +58,10 @@ def describe_hooks(module: nn.Module, writer: Writer, path: str) -> dict[str, Js
                 for key, hook in hooks.items()
             ]
     return found
+
+
+def _is_lasting(hook: Any) -> bool:
+    return getattr(hook, "__module__", None) not in REINSTALLED
 
 
 def _function(hook: Any, writer: Writer, path: str) -> Json:

@@ -77,12 +77,40 @@ def _from_constructor(architecture: Architecture, imports: Imports, pool: Tensor
     arguments = TensorPool() if device == "meta" else pool
     model = construct(architecture.constructor, imports, arguments.get, device)
     check_model(model)
-    tree = _described(model, architecture)
     with malformed("structure"):
-        return _filled(model, tree, architecture, imports, pool)
+        difference = complete(model, architecture.structure, imports, pool)
+    if difference:
+        raise ArchitectureError(
+            f"{architecture.model_text} was constructed, but is not the model that was logged: it "
+            f"differs in {difference}. The code of its class has probably changed since. You can: "
+            'pass trust="source" to use the source kept in the checkpoint; check out the commit it '
+            "was made with; or load the weights into an instance with "
+            "checkpoint.load_state_dict()."
+        )
+    return model
 
 
-def _described(model: nn.Module, architecture: Architecture) -> Tree:
+def complete(model: nn.Module, structure: Json, imports: Imports, pool: TensorPool) -> str:
+    """Give a constructed model the tensors and plain attributes of its description.
+
+    Modules, parameters, buffers and what can't be stored must be those of the description.
+    Plain attributes may differ: training counts in them, libraries mark in them what they did, and
+    between processes hashes, paths and versions differ. The stored ones count.
+
+    Returns:
+        Where the model differs from the description, in words; empty if it does not.
+    """
+    tree = _described(model)
+    _name_as_stored(tree, imports)
+    stored, built = comparable(structure), comparable(tree.structure)
+    same = stored == built
+    if not same and skeleton(stored) != skeleton(built):
+        return first_difference(skeleton(stored), skeleton(built))
+    fill(tree.modules, structure, imports, pool, built=None if same else tree.structure)
+    return ""
+
+
+def _described(model: nn.Module) -> Tree:
     try:
         return describe_tree(model, check=False)
     except TrackerError:
@@ -90,29 +118,9 @@ def _described(model: nn.Module, architecture: Architecture) -> Tree:
     except Exception as error:
         # Code of the model's own runs: its state_dict, hooks and get_extra_state.
         raise ArchitectureError(
-            f"{architecture.model_text} was constructed, but its state can't be read: "
+            f"{type(model).__qualname__} was constructed, but its state can't be read: "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-def _filled(
-    model: nn.Module, tree: Tree, architecture: Architecture, imports: Imports, pool: TensorPool
-) -> nn.Module:
-    """Compare a constructed model with the one that was logged, and give it its tensors."""
-    _name_as_stored(tree, imports)
-    stored, built = comparable(architecture.structure), comparable(tree.structure)
-    same = stored == built
-    if not same and skeleton(stored) != skeleton(built):
-        raise ArchitectureError(
-            f"{architecture.model_text} was constructed, but is not the model that was logged: it "
-            f"differs in {first_difference(skeleton(stored), skeleton(built))}. The code of its "
-            'class has probably changed since. You can: pass trust="source" to use the source kept '
-            "in the checkpoint; check out the commit it was made with; or load the weights into an "
-            "instance with checkpoint.load_state_dict()."
-        )
-    # Plain attributes differ between processes (hashes, paths, versions): the stored ones count.
-    fill(tree.modules, architecture.structure, imports, pool, every_attribute=not same)
-    return model
 
 
 def _name_as_stored(tree: Tree, imports: Imports) -> None:

@@ -19,6 +19,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
 
+from tracker.architecture.containers import MUTABLE
 from tracker.architecture.inspection import Kept, attributes_of
 
 MAX_KEPT_ARRAY = 1 << 16
@@ -106,6 +107,7 @@ class _Keeping:
 
     def __init__(self) -> None:
         self._objects: dict[int, Kept] = {}
+        self._containers: dict[int, Any] = {}
         self._left = MAX_KEPT_PARTS
 
     def keep(self, value: Any, depth: int) -> Any:
@@ -115,6 +117,15 @@ class _Keeping:
         self._left -= 1
         if depth > _MAX_KEPT_DEPTH or self._left < 0:
             return Lost(kind)
+        if kind not in MUTABLE:
+            return self._kept(value, kind, depth)
+        # One list in two places is one list in what is kept.
+        if id(value) not in self._containers:
+            self._containers[id(value)] = Lost(kind)  # of itself, it can't be a part
+            self._containers[id(value)] = self._kept(value, kind, depth)
+        return self._containers[id(value)]
+
+    def _kept(self, value: Any, kind: type, depth: int) -> Any:
         if kind in (list, tuple, slice, set, frozenset, deque):
             return self._sequence(value, kind, depth + 1)
         if kind in (dict, OrderedDict, Counter):

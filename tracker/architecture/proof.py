@@ -20,6 +20,7 @@ from tracker.architecture.constructor import construct, proven_device
 from tracker.architecture.description import hides_tensor, modules_of, objects_of
 from tracker.architecture.donors import add_calls
 from tracker.architecture.imports import Imports
+from tracker.architecture.instantiate import complete
 from tracker.architecture.rebuild import build
 from tracker.architecture.slots import TensorPool
 from tracker.architecture.structure import Tree, describe_tree
@@ -80,7 +81,7 @@ def _prove(
     named = _modules_named([constructor, structure])
     packages = frozenset(name.split(".")[0] for name in named)
     imports = Imports(trust=replace(Trust().extended(named), named=packages))
-    attempt = _Attempts(comparable(structure), tree, imports)
+    attempt = _Attempts(structure, tree, imports)
     problems = list(constructor_problems)
     if constructor is not None:
         problems += _hidden_tensor(structure)
@@ -88,6 +89,8 @@ def _prove(
     for how in _QUIET if constructible else ():
         if attempt.constructor(constructor, how):
             return Verdict("constructor", how, tuple(tree.problems))
+        if attempt.other_model:
+            break
     if not tree.problems or add_calls(tree):
         whole = canonical(tree.structure)
         for how in _QUIET if tree.problems else ({},):
@@ -116,23 +119,30 @@ class _Attempts:
     Attributes:
         failures: What came of those that failed.
         refused: Whether a constructor tried what it may not.
+        other_model: Whether the constructor made other modules or tensors than the model has. It
+            would on every device, and on the CPU that can take gigabytes.
     """
 
-    def __init__(self, wanted: Json, tree: Tree, imports: Imports) -> None:
-        self._wanted = wanted
+    def __init__(self, structure: Json, tree: Tree, imports: Imports) -> None:
+        self._structure = structure
+        self._wanted = comparable(structure)
         self._tree = tree
         self._imports = imports
         self.failures: list[Problem] = []
         self.refused = False
+        self.other_model = False
 
     def constructor(self, description: Json, how: Mapping[str, Json]) -> bool:
         """Return whether the constructor call gives the model again."""
         call = {**description, **how}  # type: ignore[dict-item]
-        pool = TensorPool() if how["device"] == "meta" else TensorPool(self._copy)
-        device = proven_device(call)
-        return self._succeeds(
-            "constructor", lambda: construct(call, self._imports, pool.get, device)
-        )
+        arguments = TensorPool() if how["device"] == "meta" else TensorPool(self._copy)
+
+        def make() -> nn.Module:
+            model = construct(call, self._imports, arguments.get, proven_device(call))
+            self.other_model = bool(complete(model, self._structure, self._imports, TensorPool()))
+            return model
+
+        return self._succeeds("constructor", make)
 
     def structure(self, structure: Json) -> bool:
         """Return whether the tree as it stands gives the model again."""

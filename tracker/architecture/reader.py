@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tracker.architecture.containers import empty_container, fill_container
 from tracker.architecture.imports import GIVEN, Imports, own_reference
 from tracker.architecture.inspection import container_base, set_attribute
 from tracker.architecture.library_values import READERS, read_library_value
@@ -185,7 +186,10 @@ class Reader:
         tag = next(iter(payload[1]), None) if isinstance(payload[1], dict) else None
         if tag not in ("$module", "$object"):
             raise FormatError(f"{path}: a method must be of a module or object, not of {tag}.")
-        return types.MethodType(self.function(payload[0], path), self.read(payload[1], path))
+        function = self.read(payload[0], path)
+        if not isinstance(function, (types.FunctionType, functools.partial)):
+            raise FormatError(f"{path}: a {type(function).__name__} can't be bound as a method.")
+        return types.MethodType(function, self.read(payload[1], path))
 
     def _plain_class(self, name: Any, path: str) -> type:
         if not is_trusted_object(_text(name, path), self._imports.trust):
@@ -206,10 +210,20 @@ class Reader:
         if index in self._built:
             return self._built[index]
         entry = self._objects[index]
+        if isinstance(entry, dict) and "value" in entry:
+            return self._container(index, entry["value"], path)
         if not isinstance(entry, dict) or not isinstance(entry.get("attributes"), dict):
             raise FormatError(f"{path}: object {index} has no attributes.")
         cls = self._plain_class(entry.get("class"), path)
         return self._fill(index, cls, entry, path)
+
+    def _container(self, index: int, value: Json, path: str) -> Any:
+        made = empty_container(value)
+        if made is None:
+            raise FormatError(f"{path}: object {index} is no container.")
+        self._built[index] = made
+        made = self._built[index] = fill_container(made, self.read(value, path))
+        return made
 
     def _fill(self, index: int, cls: type, entry: dict[str, Any], path: str) -> Any:
         """Make the object without calling anything of its class, then set its attributes."""

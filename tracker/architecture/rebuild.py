@@ -13,7 +13,7 @@ from tracker.architecture.description import (
     modules_of,
     objects_of,
 )
-from tracker.architecture.donors import EmptyTree
+from tracker.architecture.donors import EmptyTree, remove_attributes
 from tracker.architecture.graphs import put_graph
 from tracker.architecture.hooks import put_hooks
 from tracker.architecture.imports import Imports
@@ -27,9 +27,12 @@ from tracker.types import Json
 
 _OF_EVERY_MODULE = frozenset(dir(nn.Module))
 _CALLED_BY_LOADING = frozenset(
-    name for name in _OF_EVERY_MODULE - {"forward"} if callable(getattr(nn.Module, name))
+    name
+    for name in _OF_EVERY_MODULE - {"forward", "extra_repr"}
+    if callable(getattr(nn.Module, name))
 )
-"""Methods that other code than the user's calls. A model may well bring a forward of its own."""
+"""Methods that other code than the user's calls. A model may well bring a forward of its own, and
+libraries that quantise replace what it prints."""
 
 
 def build(structure: Json, imports: Imports, pool: TensorPool) -> nn.Module:
@@ -78,7 +81,7 @@ def fill(
     imports: Imports,
     pool: TensorPool,
     *,
-    every_attribute: bool = False,
+    built: Json = None,
 ) -> None:
     """Put tensors into a constructed model whose tree is known to equal ``structure``.
 
@@ -90,20 +93,39 @@ def fill(
         structure: The description.
         imports: Where classes are found, and what is trusted.
         pool: Gives the tensors.
-        every_attribute: Also read the attributes without tensors, except what can't be stored.
+        built: The description of the constructed model, if plain attributes of it differ. They are
+            replaced, except what can't be stored; those that ``structure`` does not have go.
     """
     reader = _reader(structure, imports, modules, pool)
     objects = objects_of(structure)
     for index, (module, entry) in enumerate(zip(modules, modules_of(structure), strict=True)):
         path = f"structure.modules.{index}"
         _put_tensors(module, entry, pool, reader, path)
+        # What an object does when it is dropped must go by what its own constructor set.
+        wanted = built is not None and not hasattr(type(module), "__del__")
+        if wanted:
+            remove_attributes(module, entry)
+        same = _same_attributes(entry, built, index, objects) if wanted else frozenset()
         for name, value in entry["attributes"].items():
-            # What an object does when it is dropped must go by what its own constructor set.
-            wanted = every_attribute and not hasattr(type(module), "__del__")
-            plain = wanted and not holds(value, objects, OPAQUE_TAGS)
+            plain = wanted and name not in same and not holds(value, objects, OPAQUE_TAGS)
             if plain or holds(value, objects, TENSOR_TAGS):
                 _put_attribute(module, name, reader.read(value, f"{path}.attributes.{name}"), path)
         _set_training(module, entry)
+
+
+def _same_attributes(
+    entry: dict[str, Any], built: Json, index: int, objects: list[Json]
+) -> frozenset[str]:
+    """Return the attributes that the constructed module has already as they are described."""
+    own = modules_of(built)[index]["attributes"]
+    same_objects = objects_of(built) == objects
+    return frozenset(
+        name
+        for name, value in entry["attributes"].items()
+        if name in own
+        and own[name] == value
+        and (same_objects or not holds(value, objects, ("$object",)))
+    )
 
 
 def read_state_values(

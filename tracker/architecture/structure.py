@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tracker.architecture.containers import Sharing
 from tracker.architecture.generated import describe_class
 from tracker.architecture.graphs import is_made_with_graph
-from tracker.architecture.hooks import HOOKS, describe_hooks
+from tracker.architecture.hooks import HOOKS, REINSTALLED, describe_hooks
 from tracker.architecture.references import NotReferableError
 from tracker.architecture.slots import Views, describe_slot, extent
 from tracker.architecture.special_tensors import is_special, special_slot, write_special
@@ -24,9 +25,11 @@ from tracker.types import Json, Problem
 from tracker.values import TensorTable
 from tracker.values.tensors import check_storable
 
-NOT_ATTRIBUTES = (
-    frozenset(vars(nn.Module())) - {"_is_full_backward_hook"} | {"_compiled_call_impl"} | set(HOOKS)
-)
+NOT_ATTRIBUTES = frozenset(vars(nn.Module())) - {"_is_full_backward_hook"} | {
+    "_compiled_call_impl",
+    *HOOKS,
+    *REINSTALLED.values(),
+}
 """What nn.Module itself keeps in ``__dict__``: the description has places of its own for it, or
 leaves it out, as what ``Module.compile()`` made is left out by pickle too."""
 
@@ -141,25 +144,31 @@ def describe_tree(model: nn.Module, *, check: bool = True) -> Tree:
     Raises:
         UnstorableError: A tensor of the state_dict has no plain bytes; names it.
     """
-    return _Describer(model, check).describe()
+    # keep_vars returns the very tensors of the modules, so that slots find their keys.
+    state: dict[str, Any] = {
+        plain_key(key): value for key, value in model.state_dict(keep_vars=True).items()
+    }
+    sharing = Sharing()
+    while True:
+        tree = _Describer(model, check, sharing).describe(state)
+        following = sharing.next_pass()
+        if following is None:
+            return tree
+        sharing = following
 
 
 class _Describer:
     """The state of one description: indices of modules and names of tensors already met."""
 
-    def __init__(self, model: nn.Module, check: bool) -> None:
+    def __init__(self, model: nn.Module, check: bool, sharing: Sharing) -> None:
         self._model = model
         self._tree = Tree(check=check)
         self._indices: dict[int, int] = {}
-        self._writer = Writer(module=self._module_reference, tensor=self._tree.slot)
+        self._writer = Writer(self._module_reference, self._tree.slot, sharing)
         self._entries: list[Json] = []
         self._parts: dict[int, Json] = {}
 
-    def describe(self) -> Tree:
-        # keep_vars returns the very tensors of the modules, so that slots find their keys.
-        state: dict[str, Any] = {
-            plain_key(key): value for key, value in self._model.state_dict(keep_vars=True).items()
-        }
+    def describe(self, state: dict[str, Any]) -> Tree:
         for key, value in state.items():
             if isinstance(value, Tensor):
                 self._tree.name_state(key, value)
@@ -241,7 +250,8 @@ class _Describer:
             ],
             "attributes": {
                 name: self._writer.write(value, _join(path, name))
-                for name, value in vars(module).items()
+                # In the order in which they are read back, so that objects get the same numbers.
+                for name, value in sorted(vars(module).items())
                 if name not in NOT_ATTRIBUTES and not is_made_with_graph(module, name)
             },
         }

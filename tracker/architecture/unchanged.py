@@ -8,13 +8,12 @@ and tensors are referred to weakly.
 
 from __future__ import annotations
 
-import argparse
 import enum
 import operator
 import pathlib
 import types
 import weakref
-from collections import OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from tracker.architecture.containers import MUTABLE
 from tracker.architecture.generated import named_class
 from tracker.architecture.hooks import HOOKS
 from tracker.architecture.inspection import attributes_of
@@ -251,14 +251,12 @@ def _frozen(value: Any, depth: int, seen: dict[int, int]) -> Any:
     if id(value) in seen:
         return seen[id(value)]
     seen[id(value)] = len(seen)
-    if kind in (list, tuple, deque):
+    if kind in MUTABLE:
+        return (kind, id(value), _content(value, kind, depth, seen))
+    if kind is tuple:
         return (kind, [_frozen(item, depth + 1, seen) for item in value])
-    if kind in (set, frozenset):
+    if kind is frozenset:
         return (kind, sorted(repr(_frozen(item, depth + 1, seen)) for item in value))
-    if kind in (dict, OrderedDict, defaultdict):
-        return (kind, [_frozen(item, depth + 1, seen) for item in chain(*value.items())])
-    if kind in (types.SimpleNamespace, argparse.Namespace):
-        return (kind, _frozen(vars(value), depth + 1, seen))
     if kind is np.ndarray and value.nbytes <= _MAX_ARRAY and not value.dtype.hasobject:
         return (value.dtype, value.shape, value.tobytes())
     state = attributes_of(value)
@@ -267,3 +265,12 @@ def _frozen(value: Any, depth: int, seen: dict[int, int]) -> Any:
     inside = [*chain(*state.attributes.items()), *(state.items or ())]
     # Its identity too: what two modules share is written once.
     return (kind, id(value), [_frozen(item, depth + 1, seen) for item in inside])
+
+
+def _content(value: Any, kind: type, depth: int, seen: dict[int, int]) -> Any:
+    if kind is set:
+        return sorted(repr(_frozen(item, depth + 1, seen)) for item in value)
+    if kind in (list, deque):
+        return [_frozen(item, depth + 1, seen) for item in value]
+    mapping = value if isinstance(value, dict) else vars(value)
+    return [_frozen(item, depth + 1, seen) for item in chain(*mapping.items())]

@@ -21,6 +21,7 @@ import torch
 from blake3 import blake3
 from torch import Tensor
 
+from tracker.architecture.containers import MUTABLE, Sharing
 from tracker.architecture.inspection import Kept, attributes_of, code_digest, is_filled
 from tracker.architecture.keeping import Held, KeptPartial, Lost
 from tracker.architecture.library_values import KINDS
@@ -49,11 +50,14 @@ class Writer:
         self,
         module: Callable[[torch.nn.Module, str], Json],
         tensor: Callable[[Tensor, str], Json],
+        sharing: Sharing,
     ) -> None:
         self.objects: list[Json] = []
         self.problems: list[Problem] = []
         self._module = module
         self._store_tensor = tensor
+        self._sharing = sharing
+        self._entering: object = None
         self._depth = 0
         self._known: dict[int, int] = {}
         self._alive: list[object] = []
@@ -64,7 +68,9 @@ class Writer:
         try:
             if self._depth > MAX_OBJECT_DEPTH:
                 raise UnstorableError(path, f"is more than {MAX_OBJECT_DEPTH} objects deep.")
-            return encode(value, path, tensor=self._tensor, special=self._special)
+            return encode(
+                value, path, tensor=self._tensor, special=self._special, shared=self._shared
+            )
         except Exception as error:  # noqa: BLE001 - code of the user's object must not lose the weights
             refused = error if isinstance(error, UnstorableError) else _failed(path, error)
             self.problems.append(Problem(refused.path, str(refused)))
@@ -73,6 +79,22 @@ class Writer:
             return {"$opaque": [_type_name(value), digest, *hidden]}
         finally:
             self._depth -= 1
+
+    def _shared(self, value: object, path: str) -> Json:
+        """Return the reference to a container that is met in several places, else None."""
+        if value is self._entering:
+            self._entering = None
+            return None
+        if type(value) not in MUTABLE or not self._sharing.meet(value):
+            return None
+        index = self._known.get(id(value))
+        if index is None:
+            index = self._known[id(value)] = len(self.objects)
+            self._alive.append(value)
+            self.objects.append(None)
+            self._entering = value
+            self.objects[index] = {"value": self.write(value, path)}
+        return {"$object": index}
 
     def _tensor(self, tensor: Tensor, path: str) -> Json:
         try:
@@ -127,7 +149,7 @@ class Writer:
         return {"$partial": [self.write(part, path) for part in parts]}
 
     def _method(self, value: types.MethodType, path: str) -> Json:
-        name, owner = value.__func__.__name__, value.__self__
+        name, owner = getattr(value.__func__, "__name__", ""), value.__self__
         if isinstance(owner, type):
             own = inspect.getattr_static(owner, name, None)
             if not isinstance(own, classmethod) or own.__func__ is not value.__func__:
@@ -135,7 +157,7 @@ class Writer:
             return {"$classmethod": [reference(owner), name]}
         if inspect.getattr_static(type(owner), name, None) is not value.__func__:
             # A function that was bound to a module: model.forward = function.__get__(model)
-            return {"$bound": [reference(value.__func__), self.write(owner, path)]}
+            return {"$bound": [self.write(value.__func__, path), self.write(owner, path)]}
         return {"$method": [self.write(owner, path), name]}
 
     def _object(self, value: Any, path: str) -> Json:
@@ -160,7 +182,9 @@ class Writer:
         entry: dict[str, Json] = {
             "class": name,
             "attributes": {
-                key: self.write(item, f"{path}.{key}") for key, item in kept.attributes.items()
+                # In the order in which they are read back, so that objects get the same numbers.
+                key: self.write(item, f"{path}.{key}")
+                for key, item in sorted(kept.attributes.items())
             },
         }
         if kept.items is not None:

@@ -43,6 +43,7 @@ StoreTensor: TypeAlias = Callable[[Tensor, str], Json]
 FetchTensor: TypeAlias = Callable[[Json, str], Tensor]
 EncodeSpecial: TypeAlias = Callable[[object, str], Json]
 DecodeSpecial: TypeAlias = Callable[[str, Json, str], Any]
+EncodeShared: TypeAlias = Callable[[object, str], Json]
 
 _MALFORMED = (
     TypeError,
@@ -94,6 +95,7 @@ def encode(
     *,
     tensor: StoreTensor,
     special: EncodeSpecial = refuse,
+    shared: EncodeShared | None = None,
 ) -> Json:
     """Return ``value`` as typed JSON.
 
@@ -102,6 +104,7 @@ def encode(
         path: Name of the value, used in errors and as the stem of tensor names.
         tensor: Called for each tensor with its path; returns the JSON that will find it again.
         special: Called for each value that is not plain; returns its JSON or raises.
+        shared: Called for each container; returns its JSON if it is written elsewhere, else None.
 
     Raises:
         UnstorableError: A value has no place in the format; names its path.
@@ -110,15 +113,18 @@ def encode(
         >>> encode((1, float("nan")), "x", tensor=lambda t, path: path)
         {'$tuple': [1, {'$float': 'nan'}]}
     """
-    return _Encoder(tensor, special).encode(value, path)
+    return _Encoder(tensor, special, shared).encode(value, path)
 
 
 class _Encoder:
     """The state of one encoding: the hooks, and the containers it is inside of."""
 
-    def __init__(self, tensor: StoreTensor, special: EncodeSpecial) -> None:
+    def __init__(
+        self, tensor: StoreTensor, special: EncodeSpecial, shared: EncodeShared | None
+    ) -> None:
         self._tensor = tensor
         self._special = special
+        self._shared = shared
         self._inside: list[int] = []
 
     def encode(self, value: object, path: str) -> Json:
@@ -157,6 +163,9 @@ class _Encoder:
         return {"$ndarray": self._tensor(_as_tensor(value, path), path)}
 
     def _encode_container(self, value: Any, path: str) -> Json:
+        written = None if self._shared is None else self._shared(value, path)
+        if written is not None:
+            return written
         if id(value) in self._inside:
             raise UnstorableError(path, "contains itself; a checkpoint holds trees.")
         if len(self._inside) >= MAX_DEPTH:
@@ -226,6 +235,13 @@ def _as_tensor(array: np.ndarray[Any, Any], path: str) -> Tensor:
         ) from error
 
 
+def _as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    if tensor.is_meta:  # in a proof, where only dtype and shape count
+        kind = torch.empty(0, dtype=tensor.dtype).numpy().dtype
+        return np.broadcast_to(np.zeros((), kind), tuple(tensor.shape))
+    return tensor.numpy()
+
+
 def decode(
     data: Json,
     path: str,
@@ -288,7 +304,7 @@ class _Decoder:
         if tag == "$sparse":
             return read_sparse(payload, path, self._tensor)
         if tag == "$ndarray":
-            return self._tensor(payload, path).numpy()
+            return _as_array(self._tensor(payload, path))
         if tag == "$deque":
             return deque(self._items(payload[0], path, depth), maxlen=payload[1])
         if tag == "$slice":

@@ -154,6 +154,7 @@ LEAVES: tuple[Leaf, ...] = (
     Leaf(re.Pattern, "$regex", _write_regex, _read_regex),
     Leaf(torch.dtype, "$dtype", _after_dot, _torch_constant(torch.dtype)),
     Leaf(torch.memory_format, "$memory_format", _after_dot, _torch_constant(torch.memory_format)),
+    Leaf(torch.qscheme, "$qscheme", _after_dot, _torch_constant(torch.qscheme)),
     Leaf(torch.layout, "$layout", _after_dot, _torch_constant(torch.layout)),
     Leaf(torch.device, "$device", str, torch.device),
     Leaf(torch.Size, "$size", list, torch.Size),
