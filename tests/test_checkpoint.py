@@ -74,9 +74,10 @@ def test_looking_at_it_reads_no_file() -> None:
     checkpoint = log(Net(hidden=4), epoch=6)
     gone = Checkpoint(dataclasses.replace(checkpoint.record, artifact_uri="/nowhere"))
     assert repr(gone) == repr(checkpoint)
-    for read in (gone.load_model, gone.load_state_dict, gone.explain, lambda: gone.environment):
+    for read in (gone.load_model, gone.load_state_dict, lambda: gone.environment):
         with pytest.raises(NotFoundError, match="/nowhere"):
             read()
+    assert "/nowhere" in gone.explain().error
 
 
 def test_architecture_and_environment_come_from_the_manifest() -> None:
