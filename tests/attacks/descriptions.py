@@ -366,6 +366,7 @@ MANIFEST_TEXT = {
     "an epoch of 10^4000": _text(
         lambda text: text.replace('"epoch":1', f'"epoch":1{"0" * 5000}', 1)
     ),
+    "millions of empty lists": _text(lambda text: text[:-1] + ',"x":[' + "[]," * 5_000_000 + "0]}"),
     "300 MB": _text(lambda text: text + " " * 300_000_000),
 }
 

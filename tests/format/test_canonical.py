@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import FormatError, UnstorableError
+from tracker.format import canonical
 from tracker.format.canonical import MAX_NESTING, dumps, loads
 
 json_values = st.recursive(
@@ -78,3 +79,12 @@ def test_nesting_without_end_is_refused(depth, opening, closing):
 def test_what_is_not_json_is_not_written(value):
     with pytest.raises(UnstorableError):
         dumps({"value": value})
+
+
+def test_more_containers_than_any_manifest_has_are_not_parsed(monkeypatch):
+    monkeypatch.setattr(canonical, "MAX_CONTAINERS", 3)
+    assert loads(b'[[],{"a":1}]', "x") == [[], {"a": 1}]
+    with pytest.raises(FormatError, match="more than 3 objects and lists"):
+        loads(b"[[],[],[]]", "x")
+    with pytest.raises(UnstorableError, match="3 objects and lists"):
+        dumps([[], [], []])

@@ -17,6 +17,10 @@ from tracker.types import Json
 MAX_NESTING = 500
 """Levels of objects and lists; typed values need four a level, see ``tracker.values.MAX_DEPTH``."""
 
+MAX_CONTAINERS = 5_000_000
+"""Objects and lists, counted by their brackets. Three bytes of JSON can be a hundred of memory; the
+largest models have a million."""
+
 
 def dumps(value: Json, *, sort_keys: bool = True) -> bytes:
     """Return ``value`` as canonical JSON.
@@ -40,7 +44,10 @@ def dumps(value: Json, *, sort_keys: bool = True) -> bytes:
         raise UnstorableError("", f"The manifest can't be written as JSON: {error}") from error
     # A lone surrogate (a file name that is not UTF-8) has no UTF-8 bytes. It stands inside a JSON
     # string, where the backslash form of Python is JSON's own escape.
-    return text.encode("utf-8", "backslashreplace")
+    data = text.encode("utf-8", "backslashreplace")
+    if _has_too_many(data):
+        raise UnstorableError("", f"A manifest holds {MAX_CONTAINERS} objects and lists at most.")
+    return data
 
 
 def loads(data: bytes, where: str) -> Json:
@@ -53,6 +60,8 @@ def loads(data: bytes, where: str) -> Json:
     Raises:
         FormatError: It is not JSON, or JSON that readers could understand in different ways.
     """
+    if _has_too_many(data):
+        raise FormatError(f"{where}: holds more than {MAX_CONTAINERS} objects and lists.")
     try:
         value: Json = json.loads(
             data.decode("utf-8"),
@@ -67,6 +76,10 @@ def loads(data: bytes, where: str) -> Json:
     if _is_deeper_than(value, MAX_NESTING):
         raise _too_deep(where)
     return value
+
+
+def _has_too_many(data: bytes) -> bool:
+    return data.count(b"[") + data.count(b"{") > MAX_CONTAINERS
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
