@@ -20,7 +20,7 @@ from tests.training import log
 from tracker import api
 from tracker.errors import NotFoundError, RecordError, RecordUnreachableError, TrackerError
 from tracker.format import open_checkpoint
-from tracker.record import artifacts, deliveries, logged_models, runs
+from tracker.record import artifacts, deliveries, logged_models, runs, transfer
 from tracker.record.boundary import connect, tracking_uri
 from tracker.saving import delivery, publish, spool
 from tracker.saving.deliverer import deliverer
@@ -185,7 +185,7 @@ STEPS: list[tuple[Any, str]] = [
     (runs, "run_for_logging"),
     (logged_models, "create"),
     (delivery, "amend_manifest"),
-    (artifacts, "place"),
+    (transfer, "place"),
     (runs, "log_model_params"),
     (runs, "log_metrics"),
     (logged_models, "finish"),

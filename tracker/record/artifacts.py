@@ -1,30 +1,15 @@
-"""The files of a checkpoint in MLflow's artifact store: local ones in place, others transferred."""
+"""The files of a checkpoint in MLflow's artifact store: local ones in place, others fetched."""
 
 from __future__ import annotations
 
-import os
-import queue
 import re
-import secrets
-import shutil
-import threading
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from tracker.errors import NotFoundError, RecordUnreachableError, StorageError
-from tracker.format.files import PARTIAL, make_directory, replacing, sync_directory
+from tracker.errors import NotFoundError, StorageError
 from tracker.record.boundary import mlflow_errors
 
-if TYPE_CHECKING:
-    from tracker.record.boundary import Client
-
-_UPLOADS_AT_ONCE = 4
-_UPLOAD_ATTEMPTS = 3
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+:")
 
 
@@ -41,118 +26,6 @@ def local_directory(artifact_uri: str) -> Path | None:
         return Path(url2pathname(urlsplit(artifact_uri).path))
     # One letter before the colon is a Windows drive.
     return None if _SCHEME.match(artifact_uri) else Path(artifact_uri)
-
-
-def upload(
-    client: Client,
-    model_id: str,
-    directory: Path,
-    *,
-    last: str,
-    sent: Callable[[int], None] = lambda size: None,
-) -> None:
-    """Upload a complete checkpoint directory to the logged model's store; again is right, too.
-
-    Several files at a time; each is tried again for some seconds where nobody answers.
-
-    Args:
-        client: MLflow.
-        model_id: The logged model.
-        directory: The files.
-        last: The file that is uploaded after all others: the manifest.
-        sent: Called with the size of each file that is there, from several threads.
-
-    Raises:
-        RecordError: The store refused.
-        RecordUnreachableError: The store could not be reached.
-    """
-
-    @retry(
-        retry=retry_if_exception_type(RecordUnreachableError),
-        stop=stop_after_attempt(_UPLOAD_ATTEMPTS),
-        wait=wait_random_exponential(max=10),
-        reraise=True,
-    )
-    def send(file: Path) -> None:
-        parent = file.relative_to(directory).parent.as_posix()
-        with mlflow_errors(f"uploading the files of {model_id}", client.tracking_uri):
-            client.log_model_artifact(model_id, str(file), None if parent == "." else parent)
-        sent(file.stat().st_size)
-
-    _in_parallel(send, _files(directory, but=last))
-    send(directory / last)
-
-
-def place(directory: Path, target: Path, *, last: str) -> None:
-    """Give a complete checkpoint directory its place in a local store; again is right, too.
-
-    The files are linked where the file system can, so they need their space once, and stay in
-    ``directory`` until that is removed.
-
-    Args:
-        directory: The files, all of them on the disk.
-        target: Where the store has the logged model's files.
-        last: The file that appears after all others: the manifest.
-
-    Raises:
-        StorageError: The disk refused.
-    """
-    for file in [*_files(directory, but=last), directory / last]:
-        there = target / file.relative_to(directory)
-        list(make_directory(there.parent))
-        _place_file(file, there)
-        sync_directory(there.parent)
-
-
-def _place_file(file: Path, target: Path) -> None:
-    temporary = target.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
-    try:
-        os.link(file, temporary)
-        os.replace(temporary, target)
-    except OSError:  # another file system, or one without links
-        with open(file, "rb") as source, replacing(target, file.stat().st_size) as copy:
-            shutil.copyfileobj(source, copy, 1 << 20)
-    finally:
-        # Where both are one file already, as after a first attempt, replacing removes neither.
-        temporary.unlink(missing_ok=True)
-
-
-def _files(directory: Path, *, but: str) -> list[Path]:
-    """Return the files of a directory but one, without what a process that died left unfinished."""
-    files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
-    return [path for path in files if path != directory / but and path.suffix != PARTIAL]
-
-
-def _in_parallel(work: Callable[[Path], None], files: Sequence[Path]) -> None:
-    """Call ``work`` with each file, a few at a time; raise the first error when all have ended.
-
-    The threads are daemons, because those of an executor keep the interpreter from exiting, for
-    minutes where MLflow tries to reach a server that is gone.
-    """
-    todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    errors: list[BaseException] = []
-    for file in files:
-        todo.put(file)
-
-    def run() -> None:
-        while not errors:
-            try:
-                work(todo.get_nowait())
-            except queue.Empty:
-                return
-            except BaseException as error:  # noqa: BLE001 - it is raised below
-                errors.append(error)
-
-    threads = [
-        threading.Thread(target=run, name=f"tracker upload {number}", daemon=True)
-        for number in range(min(_UPLOADS_AT_ONCE, len(files)))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def download(artifact_uri: str, directory: Path) -> None:

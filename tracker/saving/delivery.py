@@ -24,7 +24,15 @@ from tracker.format import (
     known_tensors,
     open_checkpoint,
 )
-from tracker.record import artifacts, deliveries, flavor_file, logged_models, runs, sessions
+from tracker.record import (
+    artifacts,
+    deliveries,
+    flavor_file,
+    logged_models,
+    runs,
+    sessions,
+    transfer,
+)
 from tracker.record.boundary import connect
 from tracker.saving import publish, spool
 from tracker.saving import stored as run_tensors
@@ -176,9 +184,9 @@ def _transfer(
 ) -> None:
     place = artifacts.local_directory(created.artifact_uri)
     if place is None:
-        artifacts.upload(client, created.id, directory, last=MANIFEST, sent=sent)
+        transfer.upload(client, created.id, directory, last=MANIFEST, sent=sent)
     else:
-        artifacts.place(directory, place, last=MANIFEST)
+        transfer.place(directory, place, last=MANIFEST)
         sent(written.size)
 
 
