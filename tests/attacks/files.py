@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from blake3 import blake3
 
 from tests.attacks.checkpoints import Attack, Change, manifest, module
@@ -248,6 +249,30 @@ SOURCE = {
 }
 
 
+def _script(make: Callable[[Path], object]) -> Change:
+    """Return the attack whose model is a program in torch's own format."""
+
+    def apply(directory: Path) -> None:
+        path = directory / "model.torchscript"
+        make(path)
+        entry = {"size": path.stat().st_size, "digest": blake3(path.read_bytes()).hexdigest()}
+
+        def change(data: dict[str, Any]) -> None:
+            data["files"][path.name] = entry
+            data["architecture"] |= {"rebuild": "torchscript", "constructor": None}
+
+        manifest(change)(directory)
+
+    return apply
+
+
+SCRIPTS = {
+    "a program": lambda path: torch.jit.script(torch.nn.ReLU()).save(str(path)),
+    "a pickle": _pickled,
+    "a pickle of torch.save": lambda path: torch.save(Payload(), path),
+}
+
+
 def attacks() -> list[Attack]:
     """Return every attack of this file."""
     weights = ("load_model", "pyfunc", "load_state_dict", "resume", "export")
@@ -265,4 +290,5 @@ def attacks() -> list[Attack]:
     ):
         found += [Attack(f"{table}: {name}", change, weights) for name, change in changes.items()]
     found += [Attack(f"source: {name}", change) for name, change in SOURCE.items()]
+    found += [Attack(f"torchscript: {name}", _script(make)) for name, make in SCRIPTS.items()]
     return found
