@@ -5,9 +5,10 @@ another: the bits of the state_dict, the module tree with classes and names, sha
 attribute, and the output on a fixed input. The peers get the same models. Results are kept, so that
 a run that was stopped goes on where it was; ``--again`` repeats what was missed.
 
-    pip install -r benchmarks/requirements-rebuild.txt
+    pip install --no-deps -r benchmarks/requirements-rebuild.txt
     python benchmarks/rebuild.py --only torch.nn --only nasty
     python benchmarks/rebuild.py --contender "mlflow pt2" --contender "mlflow pickle"
+    python benchmarks/rebuild.py --write docs/rebuild-results.md
     python benchmarks/rebuild.py --speed
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import importlib.metadata
 import json
 import sys
 import threading
@@ -28,6 +30,9 @@ from corpus.contenders import CONTENDERS
 from corpus.groups import GROUPS
 from corpus.schedule import Plan, names_of, run
 
+# Where the group is not called by the name of its package.
+PACKAGES = {"torch.nn": "torch", "torch_geometric": "torch-geometric"}
+
 Results = dict[tuple[str, str, str], dict[str, Any]]
 
 
@@ -39,10 +44,32 @@ def main() -> None:
     arguments.directory.mkdir(parents=True, exist_ok=True)
     file = arguments.directory / "results.jsonl"
     results = read(file)
-    plans = make_plans(arguments, results)
+    plans = [] if arguments.write else make_plans(arguments, results)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda plan: run_plan(plan, file, results), plans))
-    print(report.markdown(results.values()))
+    if arguments.write:
+        arguments.write.write_text(report.document(results.values(), versions()))
+    else:
+        print(report.markdown(results.values()))
+
+
+def versions() -> str:
+    """Return the versions of tracker and of what the corpus is made of."""
+    packages = [PACKAGES.get(group, group) for group in GROUPS]
+    found = {
+        name: importlib.metadata.version(name)
+        for name in dict.fromkeys(["checkpoint-tracker", "mlflow", *packages])
+        if is_installed(name)
+    }
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def parse() -> argparse.Namespace:
@@ -56,6 +83,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=300, help="seconds until one has hung")
     parser.add_argument("--again", action="store_true", help="repeat what was missed")
     parser.add_argument("--fresh", action="store_true", help="repeat everything")
+    parser.add_argument("--write", type=Path, help="write the document of all results here")
     parser.add_argument("--speed", action="store_true", help="measure the costs, and nothing else")
     parser.add_argument("--directory", type=Path, default=Path("rebuild-results"))
     return parser.parse_args()

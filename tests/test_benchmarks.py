@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 ARGUMENTS = ("--json", "--megabytes", "0.5", "--repeat", "1", "--directory")
@@ -25,3 +29,92 @@ def test_the_round_trip_is_exact_and_every_row_is_measured(tmp_path: Path) -> No
     rows = json.loads(done.stdout)
     assert {row.partition(" ")[0] for row in rows} == {"save", "load", "resume"}
     assert all(row["seconds"] > 0 for row in rows.values())
+
+
+@pytest.mark.system
+def test_the_corpus_is_rebuilt_in_another_process_and_a_miss_is_told(tmp_path: Path) -> None:
+    contenders = ("tracker", "torch.save, weights_only")
+    done = subprocess.run(
+        [
+            *(sys.executable, str(BENCHMARKS / "rebuild.py"), "--directory", str(tmp_path)),
+            *("--only", "torch.nn", "--case", "Linear", "--case", "TransformerEncoder"),
+            *(part for name in contenders for part in ("--contender", name)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    by = {(r["name"], r["contender"]): r for r in results}
+    for name, description in (("Linear", "constructor"), ("TransformerEncoder", "structure")):
+        result = by[name, "tracker"]
+        assert result["by"] == description
+        assert result["forward"] == "yes"
+        assert not any(result["differences"].values()), result["differences"]
+        assert "Unsupported global" in by[name, "torch.save, weights_only"]["load_error"]
+    assert "| torch.nn | 2 | 2 | 1 | 1 | 2 | 0 | 0 | 100.0 % |" in done.stdout
+
+
+class Compared(nn.Module):
+    """A model with something of everything that the corpus compares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.again = self.layer
+        self.register_buffer("kept", torch.zeros(2))
+        self.rates = [0.1, {"deep": (1, torch.zeros(1))}]
+        self.act: Callable[..., Any] = torch.relu
+
+
+def _flip_a_bit(model: Any) -> None:
+    with torch.no_grad():
+        model.layer.weight[1, 1] = torch.nextafter(model.layer.weight[1, 1], torch.tensor(9.0))
+
+
+def _negate_zero(model: Any) -> None:
+    model.kept.neg_()
+
+
+def _part(model: Any) -> None:
+    model.again = nn.Linear(2, 2)
+    model.again.load_state_dict(model.layer.state_dict())
+
+
+def _set(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda model: setattr(model, name, value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _flip_a_bit,
+        _negate_zero,
+        _part,
+        _set("act", torch.tanh),
+        _set("rates", [0.1, {"deep": (1, torch.ones(1))}]),
+        _set("rates", (0.1, {"deep": (1, torch.zeros(1))})),
+        _set("extra", None),
+        lambda model: model.layer.requires_grad_(False),
+        lambda model: model.half(),
+        lambda model: model.layer.train(),
+        lambda model: model.layer.register_forward_hook(print),
+        lambda model: model._non_persistent_buffers_set.add("kept"),
+        lambda model: setattr(
+            model.layer, "__class__", nn.modules.linear.NonDynamicallyQuantizableLinear
+        ),
+    ],
+)
+def test_the_corpus_sees_every_difference(
+    change: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from corpus.fingerprint import fingerprint, first_difference
+
+    torch.manual_seed(0)
+    model = Compared().eval()
+    before = fingerprint(model)
+    assert first_difference(before, fingerprint(model)) == ""
+    change(model)
+    assert first_difference(before, fingerprint(model)) != ""

@@ -263,6 +263,7 @@ class _Values:
             if hasattr(value, name)
         }
         attributes = {**getattr(value, "__dict__", {}), **slots}
+        attributes.pop("__orig_class__", None)  # a note of typing's, for nobody's use
         if attributes or dataclasses.is_dataclass(value):
             return {"attributes": {name: self.of(v) for name, v in sorted(attributes.items())}}
         if isinstance(value, dict | list | tuple | set | frozenset | collections.deque):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from corpus.contenders import CONTENDERS
@@ -53,16 +53,47 @@ def line(result: Result) -> str:
     return f"{verdict(result):9} {name} · {result['contender']}: {told} [{forward}]"
 
 
+INTRODUCTION = """# Rebuilding: results
+
+Written by `python benchmarks/rebuild.py --write docs/rebuild-results.md`; not edited by hand.
+
+Each architecture is made, stored and described in one process, and loaded with
+`tracker.load_model(id)` in another. **Exact** means that nothing differs: the bits, shapes, strides
+and dtypes of the state_dict; the module tree with classes and names; which modules, tensors and
+containers are shared; `requires_grad`; hooks; every attribute; and, where a forward pass is
+possible, the bits of its output on a fixed input. Sizes are shrunk, structure is not. Architectures
+that can't be constructed in this environment (a package is missing, the configuration has no
+working defaults) are not counted. **Refused** are those that nothing can lead back to (a class made
+in a function, a lambda given as an argument, a ScriptModule, a lazy module before its first
+forward) and that are told apart from misses beforehand.
+
+Versions: {versions}.
+"""
+
+
+PEERS = """The same models with other ways to store a model. `mlflow pt2` and `mlflow pickle` are
+`mlflow.pytorch.save_model` with that `serialization_format`; pickles are loaded with
+`MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true`. `mlflow pt2` traces the model with the example input and
+`PyTorchModelHubMixin` needs the class named when loading, so of these two only the bits of the
+state_dict and the output count, not classes and attributes. The mixin is tried where the model is
+one call of a class without a `save_pretrained` of its own."""
+
+
+def document(results: Collection[Result], versions: str) -> str:
+    """Return the results as a document."""
+    return INTRODUCTION.format(versions=versions) + "\n" + markdown(results) + "\n"
+
+
 def markdown(results: Iterable[Result]) -> str:
     """Return the whole report: what tracker does, what its peers do, and every miss."""
     usable = [result for result in results if verdict(result) not in ("unusable", "not applicable")]
     by_contender: dict[str, list[Result]] = collections.defaultdict(list)
     for result in usable:
         by_contender[result["contender"]].append(result)
-    parts = [_own_table(by_contender["tracker"])]
+    parts = [_own_table(by_contender["tracker"]), _trust(by_contender["tracker"])]
     peers = [name for name in CONTENDERS if name != "tracker" and by_contender[name]]
     if peers:
-        parts.append(_peers_table(by_contender, peers))
+        parts += [PEERS, _peers_table(by_contender, peers)]
     parts.append(_misses(by_contender["tracker"]))
     return "\n\n".join(parts)
 
@@ -73,9 +104,21 @@ def _own_table(results: list[Result]) -> str:
         for group in dict.fromkeys(result["group"] for result in results)
     ]
     rows.append(_own_row("**all**", results))
-    columns = "tried,exact,by constructor,by structure,refused,missed,exact of those not refused"
+    columns = "tried,exact,by constructor,by structure,output compared,refused,missed,exact of "
+    columns += "those not refused"
     head = "| library | " + columns.replace(",", " | ") + " |"
-    return "\n".join([head, "|---|" + "---:|" * 7, *rows])
+    return "\n".join([head, "|---|" + "---:|" * 8, *rows])
+
+
+def _trust(results: list[Result]) -> str:
+    """Say how often loading asked the user to name a package that is trusted."""
+    asked = collections.Counter(
+        package for result in results for package in result.get("trusted", ())
+    )
+    if not asked:
+        return "No checkpoint asked for `trust=`."
+    told = ", ".join(f"`{package}` ({number})" for package, number in asked.most_common())
+    return f"Checkpoints that asked for `trust=`: {told}."
 
 
 def _own_row(group: str, results: list[Result]) -> str:
@@ -90,6 +133,7 @@ def _own_row(group: str, results: list[Result]) -> str:
         count["exact"],
         by["constructor"],
         by["structure"],
+        sum(result["forward"] == "yes" for result in exact),
         count["refused"],
         count["missed"],
         share,
