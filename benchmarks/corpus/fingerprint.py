@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 Json = Any
 
+SCRIPTS = ("__main__", "training_script")
+
 _HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -119,7 +121,12 @@ def output_of(model: nn.Module, inputs: tuple[Any, ...] | dict[str, Any]) -> Jso
 
 
 def class_name(cls: type) -> str:
-    return f"{cls.__module__}:{cls.__qualname__}"
+    return f"{_module_name(cls)}:{cls.__qualname__}"
+
+
+def _module_name(thing: Any) -> str:
+    """Return the module's name; a script has one when it runs and another when it is imported."""
+    return "the script" if thing.__module__ in SCRIPTS else str(thing.__module__)
 
 
 def _modules(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
@@ -286,7 +293,7 @@ class _Values:
         code = function.__code__
         cells = [_cell(cell) for cell in function.__closure__ or ()]
         return {
-            "function": f"{function.__module__}:{function.__qualname__}",
+            "function": f"{_module_name(function)}:{function.__qualname__}",
             "code": digest(code.co_code + repr((code.co_names, code.co_varnames)).encode()),
             "defaults": [self.of(function.__defaults__), self.of(function.__kwdefaults__)],
             "closure": [self.of(content) for content in cells],

@@ -10,8 +10,8 @@ from corpus.case import Case
 # The module of each group has a function cases(). A group whose package isn't installed is skipped.
 GROUPS = {
     "nasty": "corpus.nasty",
+    "scripts": "corpus.scripts",
     "torch.nn": "corpus.torch_nn",
-    # further groups below need packages of requirements-rebuild.txt
     "transformers": "corpus.transformers_models",
     "diffusers": "corpus.diffusers_models",
     "monai": "corpus.monai_networks",
@@ -21,6 +21,9 @@ GROUPS = {
     "peft": "corpus.adapted_models",
     "others": "corpus.other_models",
 }
+
+# Groups whose models are made by a program of their own instead of by `corpus.worker`.
+PROGRAMS = {"scripts": "training_script.py"}
 
 
 def cases_of(group: str) -> dict[str, Case]:

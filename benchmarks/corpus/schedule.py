@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.contenders import Facts
+from corpus.groups import PROGRAMS
 
 Jobs = list[tuple[str, list[str]]]
 
@@ -107,7 +108,7 @@ def _run_child(action: str, plan: Plan, jobs: Jobs, file: Path) -> str:
     log = plan.directory / f"{action}.log"
     with log.open("w") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "corpus.worker", action, plan.group],
+            [sys.executable, *_program(action, plan), action, plan.group],
             cwd=plan.directory,
             env=_environment(plan.environment),
             stdin=subprocess.PIPE,
@@ -132,6 +133,13 @@ def _run_child(action: str, plan: Plan, jobs: Jobs, file: Path) -> str:
         return ""
     last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1]
     return f"crashed with exit code {child.returncode}: {last[:500]}"
+
+
+def _program(action: str, plan: Plan) -> list[str]:
+    """Return what Python runs; a script lies where it is run, as a user's does."""
+    if action == "save" and plan.group in PROGRAMS:
+        return [shutil.copy(Path(__file__).parent / PROGRAMS[plan.group], plan.directory)]
+    return ["-m", "corpus.worker"]
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
