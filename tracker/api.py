@@ -39,6 +39,7 @@ def log_checkpoint(
     state: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
     example_input: Any = None,
+    torchscript: bool = False,
     run_id: str | None = None,
     wait: bool = False,
 ) -> PendingCheckpoint:
@@ -68,6 +69,8 @@ def log_checkpoint(
             arguments. It is stored with the model's output for it in eval mode, so that loading
             can tell whether the model still computes the same. The model is run twice and left as
             it was.
+        torchscript: Keep a model that is a program of ``torch.jit`` in torch's own format; loading
+            it takes ``trust="torchscript"``.
         run_id: The run to log to, instead of the active one.
         wait: Return only when the checkpoint is durable.
 
@@ -98,6 +101,7 @@ def log_checkpoint(
         scheduler=scheduler,
         state=state,
         example_input=example_input,
+        torchscript=torchscript,
         run_id=run_id,
         wait=wait,
     )

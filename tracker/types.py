@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-Rebuild: TypeAlias = Literal["constructor", "structure", "none"]
-"""Which description of an architecture was proven; ``none``: a model instance is needed."""
+Rebuild: TypeAlias = Literal["constructor", "structure", "torchscript", "none"]
+"""Which description of an architecture was proven; ``torchscript``: it is a program of torch's own,
+kept as such; ``none``: a model instance is needed."""
 
 Mode: TypeAlias = Literal["min", "max"]
 

@@ -67,12 +67,12 @@ def test_a_value_that_can_not_be_stored_is_named(value: object) -> None:
     ("model", "message"),
     [
         (
-            lambda: with_buffer(torch.eye(3).to_sparse()),
-            "b: is a tensor of layout torch.sparse_coo",
+            lambda: with_buffer(torch.eye(3).to_mkldnn()),
+            "b: is a tensor of layout torch._mkldnn",
         ),
         (
-            lambda: with_buffer(torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)),
-            "b: is a quantised tensor",
+            lambda: with_buffer(torch.nested.nested_tensor([torch.ones(1)])),
+            "b: is a nested tensor",
         ),
         (lambda: nn.Linear(2, 1, device="meta"), "weight: is on the meta device"),
         (lambda: nn.LazyLinear(2), "weight: is an uninitialised parameter"),
@@ -87,8 +87,8 @@ def test_a_tensor_that_can_not_be_stored_is_named(model: Any, message: str) -> N
 
 
 def test_a_tensor_of_the_training_state_that_can_not_be_stored_is_named() -> None:
-    with pytest.raises(UnstorableError, match=r"^state\.mask: .*sparse"):
-        taken(nn.Linear(2, 1), state={"mask": torch.eye(3).to_sparse()})
+    with pytest.raises(UnstorableError, match=r"^state\.mask: .*mkldnn"):
+        taken(nn.Linear(2, 1), state={"mask": torch.eye(3).to_mkldnn()})
 
 
 def test_wrappers_are_looked_through() -> None:

@@ -49,14 +49,13 @@ def write_special(tensor: Tensor, path: str, writer: Writer) -> Json:
     """
     if not _is_subclass(tensor):
         return writer.write(tensor, path)
-    known = len(writer.problems)
     names, context = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
     try:
         cls = reference(type(tensor))
     except NotReferableError as error:
         raise UnstorableError(path, f"its class can't be found by name: {error}.") from error
     parts = {name: _part(getattr(tensor, name), f"{path}.{name}", writer) for name in names}
-    written: Json = {
+    return {
         "$subclass": [
             cls,
             [[name, part] for name, part in parts.items()],
@@ -65,9 +64,6 @@ def write_special(tensor: Tensor, path: str, writer: Writer) -> Json:
             list(tensor.stride()),
         ]
     }
-    for problem in writer.problems[known:]:
-        raise UnstorableError(problem.path, problem.message)
-    return written
 
 
 def _part(tensor: Tensor, path: str, writer: Writer) -> Json:

@@ -209,9 +209,19 @@ class _Describer:
         return values
 
     def _special(self, tensor: Tensor, path: str) -> Json:
-        """Return what a special tensor consists of, looked at once."""
+        """Return what a special tensor consists of, looked at once.
+
+        Raises:
+            UnstorableError: It consists of something that can't be stored.
+        """
         if id(tensor) not in self._parts:
-            self._parts[id(tensor)] = write_special(tensor, path, self._writer)
+            known = len(self._writer.problems)
+            written = write_special(tensor, path, self._writer)
+            for problem in self._writer.problems[known:]:
+                del self._writer.problems[known:]
+                message = problem.message.removeprefix(f"{problem.path}: ")
+                raise UnstorableError(problem.path, message)
+            self._parts[id(tensor)] = written
         return self._parts[id(tensor)]
 
     def _module_reference(self, module: nn.Module, path: str) -> Json:

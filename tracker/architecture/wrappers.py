@@ -27,9 +27,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def without_compiler(module: nn.Module) -> nn.Module:
     """Return the module that ``torch.compile`` was given, or the module itself."""
     # Not getattr: a model may answer for any name.
-    inner = module._modules.get(_COMPILED)
-    while inner is not None:
-        module, inner = inner, inner._modules.get(_COMPILED)
+    while _COMPILED in module._modules:
+        inner = module._modules[_COMPILED]
+        if inner is None:
+            break
+        module = inner
     return module
 
 

@@ -13,6 +13,7 @@ _WAYS: dict[Rebuild, str] = {
     "constructor": "by its constructor, proven when it was logged to give the same model",
     "structure": "from its module tree as it stood, proven when it was logged to give the same "
     "model",
+    "torchscript": "as the TorchScript program that it is",
     "none": "not by itself: the weights have to be loaded into an instance",
 }
 

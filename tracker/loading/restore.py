@@ -16,6 +16,7 @@ from tracker.architecture.instantiate import instantiate
 from tracker.architecture.quiet import quietly
 from tracker.architecture.slots import TensorPool
 from tracker.architecture.special_tensors import tensors_among
+from tracker.architecture.torchscript import SCRIPT_FILE, load_script
 from tracker.errors import ArchitectureError, InvalidArgumentError, TrackerWarning
 from tracker.example.replay import replay
 from tracker.format import StoredCheckpoint
@@ -116,7 +117,11 @@ def rebuild(
     manifest = stored.manifest
     # Code of the model's runs here, with whatever the checkpoint holds: it reaches nothing outside.
     with quietly():
-        model = instantiate(manifest.architecture, manifest.state_values, imports, fetch).eval()
+        if manifest.architecture.rebuild == "torchscript":
+            model = load_script(stored.read_file(SCRIPT_FILE), imports.trust, device)
+        else:
+            model = instantiate(manifest.architecture, manifest.state_values, imports, fetch)
+        model.eval()
         if manifest.example is None or not (verify and weights):
             return Restored(model)
         return Restored(model, replay(model, manifest.example, partial(stored.tensor, "example")))

@@ -34,6 +34,7 @@ def accept(
     scheduler: object,
     state: object,
     example_input: object,
+    torchscript: bool,
     run_id: str | None,
     wait: bool,
 ) -> Ticket:
@@ -57,6 +58,7 @@ def accept(
         scheduler=scheduler,
         state=state,
         example_input=example_input,
+        torchscript=torchscript,
     )
     plan = host_copy.plan(snapshot)
     to = destination.find(tracking_uri(), run_id)

@@ -53,5 +53,5 @@ def content(
             (SourceEntry(f.module, f.path, f.script, f.package, f"source/{f.file}"), f.content)
             for f in files
         ],
-        extra_files=extra_files or {},
+        extra_files={**snapshot.files, **(extra_files or {})},
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tracker.architecture.describe import Description, describe
+from tracker.architecture.torchscript import SCRIPT_FILE, describe_script, is_script
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError
 from tracker.example.recording import Example, record
@@ -27,12 +27,14 @@ class Snapshot:
         training: The training state as typed JSON, or None if none was given.
         training_tensors: The tensors that it names.
         example: An input and the model's output for it, or None if no input was given.
+        files: Files by name that hold what no description can: a TorchScript program.
     """
 
     description: Description
     training: Json
     training_tensors: dict[str, Tensor]
     example: Example | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def take(
@@ -42,6 +44,7 @@ def take(
     scheduler: object,
     state: object,
     example_input: object = None,
+    torchscript: bool = False,
 ) -> Snapshot:
     """Describe a model and its training state.
 
@@ -55,16 +58,31 @@ def take(
             f"model is a {type(model).__name__}; log_checkpoint expects a torch.nn.Module "
             "(not its state_dict: the module itself is needed to rebuild it)."
         )
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise InvalidArgumentError(
-            "The model is, or contains, a ScriptModule of torch.jit: a program of its own and no "
-            "module that could be rebuilt. Log the module that it was scripted from."
-        )
+    model = unwrapped(model)
     table = TensorTable()
     training = _training(table, optimizer=optimizer, scheduler=scheduler, state=state)
-    description = describe(unwrapped(model))
-    example = None if example_input is None else _example(unwrapped(model), example_input)
-    return Snapshot(description, training, table.tensors, example)
+    description, files = _described(model, torchscript)
+    example = None if example_input is None else _example(model, example_input)
+    return Snapshot(description, training, table.tensors, example, files)
+
+
+def _described(model: nn.Module, torchscript: bool) -> tuple[Description, dict[str, bytes]]:
+    if not any(map(is_script, model.modules())):
+        return describe(model), {}
+    if not is_script(model):
+        raise InvalidArgumentError(
+            "The model contains a ScriptModule of torch.jit: a program of its own and no module "
+            "that could be rebuilt. Keep the module that it was scripted from there, or script the "
+            "whole model."
+        )
+    if not torchscript:
+        raise InvalidArgumentError(
+            "The model is a ScriptModule of torch.jit: a program of its own and no module that "
+            "could be rebuilt. Log the module that it was scripted from; or pass torchscript=True "
+            "to keep the program in torch's own format, which whoever loads it must trust."
+        )
+    description, program = describe_script(model)
+    return description, {SCRIPT_FILE: program}
 
 
 def _example(model: nn.Module, example_input: object) -> Example:
