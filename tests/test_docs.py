@@ -34,7 +34,11 @@ def _run(directory: Path, name: str, code: str) -> str:
     done = subprocess.run(
         [sys.executable, name],
         cwd=directory,
-        env={**environment, "TRACKER_CACHE_DIR": str(directory / "cache")},
+        env={
+            **environment,
+            "TRACKER_CACHE_DIR": str(directory / "cache"),
+            "TRACKER_SPOOL_DIR": str(directory / "spool"),
+        },
         capture_output=True,
         text=True,
         check=False,

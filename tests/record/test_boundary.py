@@ -200,5 +200,15 @@ def test_where_nobody_listens_is_known_within_seconds(scheme: str) -> None:
     assert time.monotonic() - started < 6
 
 
-def test_a_local_database_needs_no_asking(tmp_path: Path) -> None:
-    check_reachable(f"sqlite:///{tmp_path}/mlflow.db")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:///mlflow.db",
+        "postgresql:///mlflow?host=/var/run/postgresql",
+        "postgresql://%2Fvar%2Frun/mlflow",
+        "postgresql://first:5432,second:5432/mlflow",
+        "databricks",
+    ],
+)
+def test_what_is_at_no_single_address_is_left_to_mlflow(uri: str) -> None:
+    check_reachable(uri)

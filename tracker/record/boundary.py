@@ -119,13 +119,20 @@ def check_reachable(uri: str) -> None:
     Raises:
         RecordUnreachableError: Nobody does, or a proxy says that nobody is behind it.
     """
-    parts = urlsplit(uri)
     with mlflow_errors("asking whether it answers", uri):
-        if parts.scheme in ("http", "https"):
+        if uri.startswith(("http://", "https://")):
             _ask_server(uri)
-        elif parts.hostname and parts.scheme.split("+")[0] in _PORTS:
-            port = parts.port or _PORTS[parts.scheme.split("+")[0]]
-            socket.create_connection((parts.hostname, port), _SECONDS_TO_ANSWER).close()
+        elif (address := _database_address(uri)) is not None:
+            socket.create_connection(address, _SECONDS_TO_ANSWER).close()
+
+
+def _database_address(uri: str) -> tuple[str, int] | None:
+    """Return where a database listens, or None if that is a socket's path or one of several."""
+    parts = urlsplit(uri)
+    usual_port = _PORTS.get(parts.scheme.split("+")[0])
+    if usual_port is None or not parts.hostname or set(",%") & set(parts.netloc.split("@")[-1]):
+        return None
+    return parts.hostname, parts.port or usual_port
 
 
 def _ask_server(uri: str) -> None:
