@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 Json = Any
 
@@ -213,6 +214,9 @@ class _Values:
             return f"{class_name(type(value))}.{value.name}"
         if isinstance(value, pathlib.PurePath):
             return f"{class_name(type(value))} {value}"
+        if isinstance(value, RemovableHandle):
+            hooks = value.hooks_dict_ref() or {}
+            return {"handle of": self.of(hooks.get(value.id))}
         if isinstance(value, logging.Logger):
             return f"logger {value.name}"
         if isinstance(value, types.ModuleType):
