@@ -1,9 +1,12 @@
 """Values of Python and of libraries that models hold come back, and nothing else by their tags."""
 
+# ruff: noqa: UP006, UP007, UP045
+
 from __future__ import annotations
 
 import functools
 import types
+import typing
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -56,6 +59,33 @@ def double_forward(self: nn.Linear, x: Tensor) -> Tensor:
 def test_builtins_and_generic_types_come_back(value: Any) -> None:
     back = rebuilt(Holding(value)).value
     assert back == value or back.func is value.func
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        typing.Optional[Tensor],
+        typing.Union[int, str, None],
+        typing.List[int],
+        typing.Dict[str, typing.Any],
+        typing.Tuple[int, ...],
+        typing.Callable[[int, str], float],
+        typing.Callable[..., None],
+        typing.Literal["a", 1],
+        typing.Any,
+        typing.List,
+        int | None,
+        list[int | str],
+        typing.Sequence[int | None],
+        type(None),
+    ],
+    ids=str,
+)
+def test_annotations_come_back(value: Any) -> None:
+    back = rebuilt(Holding([value])).value[0]
+    assert back == value
+    assert repr(back) == repr(value)
+    assert constructed(Holding(value)).value == value
 
 
 def test_a_generic_module_keeps_its_parameters() -> None:
@@ -159,6 +189,10 @@ def test_what_compiling_in_place_left_behind_is_no_part_of_the_model() -> None:
         {"$generic": [{"$builtin": "len"}, {"$tuple": []}]},
         {"$generic": [{"$class": "torch.nn.modules.linear:Linear"}, {"$tuple": []}]},
         {"$generic": 3},
+        {"$annotation": ["TYPE_CHECKING", None]},
+        {"$annotation": ["cast", {"$tuple": []}]},
+        {"$annotation": ["|", {"$tuple": []}]},
+        {"$annotation": ["Optional", 3]},
         {"$torch_closure": ["update_bn", {}]},
         {"$torch_closure": ["get_ema_avg_fn", {"nothing": 1}]},
         {"$omegaconf": [3, []]},

@@ -1,13 +1,16 @@
 """Values of Python and of libraries that many models hold: a row of writing and reading for each.
 
-Builtin types and functions, generic types (``Box[int]``), OmegaConf configs, and the closures that
-torch's recipe for averaged models gives to `AveragedModel`.
+Builtin types and functions, annotations (``Optional[int]``), generic types (``Box[int]``),
+OmegaConf configs, and the closures that torch's recipe for averaged models gives to
+`AveragedModel`.
 """
 
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
+import operator
 import pathlib
 import re
 import sys
@@ -30,6 +33,7 @@ Read: TypeAlias = Callable[[Json, str], Any]
 BUILTINS: dict[str, Any] = {
     thing.__name__: thing
     for thing in (
+        type(None),
         *(bool, bytes, complex, dict, float, frozenset, int, list, set, slice, str, tuple, object),
         *(abs, all, any, divmod, len, max, min, pow, round, sorted, sum, zip, range, reversed),
     )
@@ -45,7 +49,12 @@ _PLAIN = (str, int, float, bool, bytes, type(None), enum.Enum, pathlib.PurePath)
 _CLOSURES = ("get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn")
 """Functions of ``torch.optim.swa_utils`` that return a function which averages weights."""
 
-_GENERIC = type(typing.List[int])  # noqa: UP006 - the class of the aliases of the module typing
+_FORMS: dict[str, Any] = {
+    name: form
+    for name, form in vars(typing).items()
+    if name in typing.__all__ and type(form).__module__ == "typing" and hasattr(form, "__getitem__")
+} | {"Any": typing.Any}
+"""``Optional``, ``List``, ``Callable`` and their like, which annotations are made of."""
 
 
 def _is_builtin(value: Any) -> bool:
@@ -63,9 +72,49 @@ def _read_builtin(payload: Any, path: str, read: Read) -> Any:
     return BUILTINS[payload]
 
 
+def _is_annotation(value: Any) -> bool:
+    return _form(value) is not None or isinstance(value, types.UnionType)
+
+
+def _form(value: Any) -> str | None:
+    """Return the name in typing of an annotation's outermost part."""
+    if type(value).__module__ != "typing" and value is not typing.Any:
+        return None
+    for name, form in _FORMS.items():
+        if value is form or typing.get_origin(value) is form:
+            return name
+    alias = getattr(value, "_name", None)
+    return alias if isinstance(alias, str) and alias in _FORMS else None
+
+
+def _write_annotation(value: Any, path: str, write: Write) -> Json:
+    name = _form(value) or "|"
+    whole = value is _FORMS.get(name)
+    return {"$annotation": [name, None if whole else write(tuple(value.__args__), path)]}
+
+
+def _read_annotation(payload: Any, path: str, read: Read) -> Any:
+    name, written = payload
+    if name != "|" and name not in _FORMS:
+        raise FormatError(f"{path}: typing has no {name!r}.")
+    arguments = read(written, path)
+    if arguments is None and name != "|":
+        return _FORMS[name]
+    if not isinstance(arguments, tuple):
+        raise FormatError(f"{path}: an annotation has a tuple of arguments.")
+    if name == "|":
+        return functools.reduce(operator.or_, arguments)
+    if name == "Callable":
+        given, result = arguments[:-1], arguments[-1]
+        return typing.Callable[... if given == (...,) else list(given), result]
+    if name == "Optional":
+        name = "Union"
+    return _FORMS[name][arguments]
+
+
 def _is_generic(value: Any) -> bool:
-    alias = isinstance(value, types.GenericAlias) or type(value) is _GENERIC
-    return alias and isinstance(value.__origin__, type)
+    alias = isinstance(value, types.GenericAlias) or type(value).__module__ == "typing"
+    return alias and isinstance(getattr(value, "__origin__", None), type)
 
 
 def _write_generic(value: Any, path: str, write: Write) -> Json:
@@ -171,6 +220,7 @@ def _check_config(values: Any, path: str) -> None:
 
 
 KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str, Write], Json]], ...] = (
+    (_is_annotation, _write_annotation),
     (_is_generic, _write_generic),
     (_is_builtin, _write_builtin),
     (_is_closure, _write_closure),
@@ -179,6 +229,7 @@ KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str, Write], Json]], ..
 """Which values a row is for, and how they are written."""
 
 READERS: dict[str, Callable[[Any, str, Read], Any]] = {
+    "$annotation": _read_annotation,
     "$generic": _read_generic,
     "$builtin": _read_builtin,
     "$torch_closure": _read_closure,

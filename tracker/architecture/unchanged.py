@@ -246,6 +246,8 @@ def _frozen(value: Any, depth: int, seen: dict[int, int]) -> Any:
         return (_Same(value), *_looks([value]), value.is_leaf)
     if isinstance(value, types.FunctionType):
         return _name_of(value)
+    if kind.__module__ in ("types", "typing"):
+        return (kind, repr(value))  # an annotation, or a generic type
     if depth > _MAX_DEPTH:
         raise _NotComparableError
     if id(value) in seen:

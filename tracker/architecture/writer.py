@@ -25,7 +25,11 @@ from tracker.architecture.containers import MUTABLE, Sharing
 from tracker.architecture.inspection import Kept, attributes_of, code_digest, is_filled
 from tracker.architecture.keeping import Held, KeptPartial, Lost
 from tracker.architecture.library_values import KINDS
-from tracker.architecture.references import NotReferableError, reference
+from tracker.architecture.references import (
+    NotReferableError,
+    public_module_name,
+    reference,
+)
 from tracker.errors import UnstorableError
 from tracker.types import Json, Problem
 from tracker.values import encode
@@ -204,7 +208,8 @@ class Writer:
             before = len(self.problems)
             content = self._contents(value, inside, path)
             del self.problems[before:]
-            return ["function", value.__module__, value.__qualname__, code_digest(value), content]
+            home = public_module_name(str(value.__module__))
+            return ["function", home, value.__qualname__, code_digest(value), content]
         name = _type_name(value)
         if isinstance(value, type | types.ModuleType):
             return [name, value.__name__]
@@ -253,7 +258,7 @@ def _failed(path: str, error: Exception) -> UnstorableError:
 
 
 def _type_name(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+    return f"{public_module_name(type(value).__module__)}.{type(value).__qualname__}"
 
 
 def _may_hold_tensor(value: object) -> bool:
