@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import mlflow
@@ -115,3 +116,10 @@ def test_an_example_is_recorded_with_the_model_that_a_wrapper_holds() -> None:
 def test_an_example_of_a_dtype_that_the_format_lacks_is_refused_by_its_name() -> None:
     with pytest.raises(UnstorableError, match=r"^example_input\.0: "):
         taken(nn.Identity(), example_input=torch.zeros(2, dtype=torch.uint8).view(torch.bits8))
+
+
+def test_a_module_that_contains_itself_is_refused_and_the_way_out_named() -> None:
+    model = nn.Sequential(nn.Linear(1, 1))
+    model[0].outer = weakref.proxy(model)
+    with pytest.raises(InvalidArgumentError, match=r"as weakref\.ref"):
+        taken(model)

@@ -67,8 +67,14 @@ def take(
 
 
 def _described(model: nn.Module, torchscript: bool) -> tuple[Description, dict[str, bytes]]:
-    if not any(map(is_script, model.modules())):
-        return describe(model), {}
+    try:
+        if not any(map(is_script, model.modules())):
+            return describe(model), {}
+    except RecursionError as error:
+        raise InvalidArgumentError(
+            "The model is nested without end: a module contains itself, or a proxy of one around "
+            "it. Keep references to outer modules out of the tree: in a list, or as weakref.ref."
+        ) from error
     if not is_script(model):
         raise InvalidArgumentError(
             "The model contains a ScriptModule of torch.jit: a program of its own and no module "
