@@ -57,6 +57,8 @@ def save_all(group: str, jobs: Jobs) -> Iterator[tuple[str, str, Facts]]:
     made = {name: make(cases[name]) for name, _ in jobs if not cases[name].observed}
     if any(contender.startswith("tracker") for _, contenders in jobs for contender in contenders):
         import tracker  # noqa: F401 - importing it is what makes it observe
+
+        cases = cases_of(group)  # again, for the modules among the arguments
     for name, contenders in jobs:
         place = Path(place_of(name))
         place.mkdir(exist_ok=True)
