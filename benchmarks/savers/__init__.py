@@ -1,0 +1,1 @@
+"""The contenders of saving.py, and how they are measured."""
