@@ -38,17 +38,20 @@ Results = dict[tuple[str, str, str], dict[str, Any]]
 
 def main() -> None:
     arguments = parse()
-    if arguments.speed:
-        print(speed.table(speed.measure()))
-        return
     arguments.directory.mkdir(parents=True, exist_ok=True)
+    costs = arguments.directory / "costs.md"
+    if arguments.speed:
+        costs.write_text(speed.table(speed.measure()))
+        print(costs.read_text())
+        return
     file = arguments.directory / "results.jsonl"
     results = read(file)
     plans = [] if arguments.write else make_plans(arguments, results)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda plan: run_plan(plan, file, results), plans))
     if arguments.write:
-        arguments.write.write_text(report.document(results.values(), versions()))
+        measured = costs.read_text() if costs.exists() else "Not measured."
+        arguments.write.write_text(report.document(results.values(), versions(), measured))
     else:
         print(report.markdown(results.values()))
 

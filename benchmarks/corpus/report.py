@@ -79,9 +79,10 @@ state_dict and the output count, not classes and attributes. The mixin is tried 
 one call of a class without a `save_pretrained` of its own."""
 
 
-def document(results: Collection[Result], versions: str) -> str:
+def document(results: Collection[Result], versions: str, costs: str) -> str:
     """Return the results as a document."""
-    return INTRODUCTION.format(versions=versions) + "\n" + markdown(results) + "\n"
+    head = INTRODUCTION.format(versions=versions)
+    return f"{head}\n{markdown(results)}\n\n## Costs\n\n{costs}\n"
 
 
 def markdown(results: Iterable[Result]) -> str:

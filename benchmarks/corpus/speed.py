@@ -27,11 +27,11 @@ class Empty(nn.Module):
         super().__init__()
 
 best = float("inf")
-for _ in range(15):
-    start = time.perf_counter()
-    for _ in range(2000):
+for _ in range(200):
+    start = time.process_time()
+    for _ in range(200):
         Empty(1, b=3)
-    best = min(best, (time.perf_counter() - start) / 2000)
+    best = min(best, (time.process_time() - start) / 200)
 print(best * 1e6)
 """
 
