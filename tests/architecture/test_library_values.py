@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import threading
 import types
 import typing
+from collections import OrderedDict
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -15,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_avg_fn
 
-from tests.architecture.roundtrip import constructed, rebuilt
+from tests.architecture.roundtrip import constructed, problems, rebuilt
 from tracker.architecture.imports import Imports
 from tracker.architecture.reader import Reader
 from tracker.architecture.trust import Trust
@@ -141,6 +144,40 @@ def test_the_recipe_of_an_exponential_average_goes_on_averaging() -> None:
         either.update_parameters(model)
     assert torch.equal(back.module.weight, average.module.weight)
     assert rebuilt(Holding(get_swa_avg_fn())).value.__qualname__.startswith("get_swa_avg_fn")
+
+
+class FrozenDict(OrderedDict):  # type: ignore[type-arg]
+    """The config of diffusers: a dict that nobody may change once it is made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for key, value in self.items():
+            super().__setattr__(key, value)
+        super().__setattr__("frozen", True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise TypeError("frozen")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if "frozen" in self.__dict__:
+            raise TypeError("frozen")
+        super().__setitem__(key, value)
+
+
+def test_a_frozen_dict_comes_back_in_its_order() -> None:
+    value = FrozenDict(width=3, depth=[1, 2])
+    back = rebuilt(Holding(value)).value
+    assert type(back) is FrozenDict
+    assert list(back.items()) == list(value.items())
+    assert back.depth is back["depth"]
+    with pytest.raises(TypeError):
+        back["width"] = 4
+
+
+def test_a_class_that_no_checkpoint_may_name_is_what_stands_in_the_way() -> None:
+    found = problems(Holding([threading.Thread, inspect.Parameter.empty]))
+    assert "nothing that a checkpoint may refer to" in found["value.0"]
+    assert len(found) == 1
 
 
 def test_a_dict_that_answers_for_attributes_comes_back() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import types
-from collections.abc import Iterator
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class Kept:
 def attributes_of(value: Any) -> Kept | None:
     """Return an object's whole state as attributes and items, or None if it keeps more inside."""
     kind = type(value)
-    base = container_base(kind)
+    base: Any = container_base(kind)
     if not _is_plain_class(kind, base):
         return None
     names = _slots(kind)
@@ -46,13 +46,15 @@ def attributes_of(value: Any) -> Kept | None:
     items: list[Any] | None = None
     if base is not object:
         # Of the base, not of the class: what it answers itself may differ from what it holds.
-        items = list(dict.items(value)) if base is dict else list(_iterate(base, value))
+        holds = base.items(value) if issubclass(base, dict) else base.__iter__(value)
+        items = list(holds)
     return Kept(kind, attributes, items)
 
 
 def container_base(kind: type) -> type:
     """Return the builtin container that a class extends, or object."""
-    return next((base for base in (tuple, list, dict) if issubclass(kind, base)), object)
+    bases: tuple[type, ...] = (tuple, list, OrderedDict, dict)
+    return next((base for base in bases if issubclass(kind, base)), object)
 
 
 def set_attribute(thing: object, name: str, value: object) -> None:
@@ -87,11 +89,6 @@ def _is_plain_class(kind: type, base: type) -> bool:
 def _is_generic(kind: type) -> bool:
     """Return whether ``__new__`` is only that of typing.Generic or Protocol."""
     return getattr(kind.__new__, "__module__", None) == "typing"
-
-
-def _iterate(base: Any, value: Any) -> Iterator[Any]:
-    found: Iterator[Any] = base.__iter__(value)
-    return found
 
 
 def _dict_of(value: Any) -> dict[str, Any] | None:

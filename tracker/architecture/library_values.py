@@ -37,8 +37,11 @@ BUILTINS: dict[str, Any] = {
         *(bool, bytes, complex, dict, float, frozenset, int, list, set, slice, str, tuple, object),
         *(abs, all, any, divmod, len, max, min, pow, round, sorted, sum, zip, range, reversed),
     )
-}
-"""Builtin types and functions that compute and do nothing else."""
+} | {"inspect.Parameter.empty": inspect.Parameter.empty}
+"""Builtin types and functions that compute and do nothing else, and the sentinel of signatures."""
+
+_NAMES: dict[Any, str] = {thing: name for name, thing in BUILTINS.items()}
+
 
 _REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
 """An interpolation of OmegaConf that leads to another value of the config."""
@@ -58,12 +61,11 @@ _FORMS: dict[str, Any] = {
 
 
 def _is_builtin(value: Any) -> bool:
-    named = isinstance(value, (type, types.BuiltinFunctionType))
-    return named and BUILTINS.get(value.__name__) is value
+    return isinstance(value, (type, types.BuiltinFunctionType)) and value in _NAMES
 
 
 def _write_builtin(value: Any, path: str, write: Write) -> Json:
-    return {"$builtin": value.__name__}
+    return {"$builtin": _NAMES[value]}
 
 
 def _read_builtin(payload: Any, path: str, read: Read) -> Any:

@@ -227,18 +227,19 @@ class Reader:
 
     def _fill(self, index: int, cls: type, entry: dict[str, Any], path: str) -> Any:
         """Make the object without calling anything of its class, then set its attributes."""
-        base = container_base(cls)
+        base: Any = container_base(cls)
         made: Any
         if base is tuple:
             items = self.read(entry.get("items"), path)
             made = self._built[index] = tuple.__new__(cls, items)
         else:
-            made = self._built[index] = base.__new__(cls)  # type: ignore[call-overload]
+            made = self._built[index] = base.__new__(cls)
             items = self.read(entry.get("items"), path)
             if base is list:
                 list.extend(made, items)
-            elif base is dict:
-                dict.update(made, items)
+            elif issubclass(base, dict):
+                for key, item in items:
+                    base.__setitem__(made, key, item)
         for key, value in entry["attributes"].items():
             set_attribute(made, key, self.read(value, f"{path}.{key}"))
         return made

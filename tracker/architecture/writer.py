@@ -30,7 +30,8 @@ from tracker.architecture.references import (
     public_module_name,
     reference,
 )
-from tracker.errors import UnstorableError
+from tracker.architecture.trust import Trust, check_module_name
+from tracker.errors import UnstorableError, UntrustedCheckpointError
 from tracker.types import Json, Problem
 from tracker.values import encode
 
@@ -134,17 +135,17 @@ class Writer:
 
     def _kinds(self) -> tuple[tuple[Callable[[Any], bool], Callable[[Any, str], Json]], ...]:
         return (
-            (inspect.isclass, lambda v, p: {"$class": reference(v)}),
+            (inspect.isclass, lambda v, p: {"$class": _loadable(v, p)}),
             (lambda v: isinstance(v, enum.Enum), self._enum),
             (lambda v: isinstance(v, PARTIALS), self._partial),
             (inspect.ismethod, self._method),
-            (lambda v: isinstance(v, FUNCTIONS), lambda v, p: {"$function": reference(v)}),
+            (lambda v: isinstance(v, FUNCTIONS), lambda v, p: {"$function": _loadable(v, p)}),
             (lambda v: isinstance(v, weakref.ref), lambda v, p: {"$weakref": self.write(v(), p)}),
             (lambda v: isinstance(v, logging.Logger), lambda v, p: {"$logger": v.name}),
         )
 
     def _enum(self, value: enum.Enum, path: str) -> Json:
-        return {"$enum": [reference(type(value)), self.write(value.value, path)]}
+        return {"$enum": [_loadable(type(value), path), self.write(value.value, path)]}
 
     def _partial(self, value: functools.partial[Any] | KeptPartial, path: str) -> Json:
         if type(value) not in PARTIALS or getattr(value, "__dict__", None):
@@ -158,7 +159,7 @@ class Writer:
             own = inspect.getattr_static(owner, name, None)
             if not isinstance(own, classmethod) or own.__func__ is not value.__func__:
                 raise NotReferableError("it is a classmethod that its class has not by that name")
-            return {"$classmethod": [reference(owner), name]}
+            return {"$classmethod": [_loadable(owner, path), name]}
         if inspect.getattr_static(type(owner), name, None) is not value.__func__:
             # A function that was bound to a module: model.forward = function.__get__(model)
             return {"$bound": [self.write(value.__func__, path), self.write(owner, path)]}
@@ -177,7 +178,7 @@ class Writer:
                 "plain attributes that could be stored.",
             )
         try:
-            name = reference(kept.cls)
+            name = _loadable(kept.cls, path)
         except NotReferableError as error:
             return self._opaque(value, path, _advice(value, path, error))
         index = self._known[id(value)] = len(self.objects)
@@ -251,6 +252,19 @@ def _text_of(value: object) -> str:
         return repr(value)
     except Exception as error:  # noqa: BLE001 - the user's __repr__, or a chain without end
         return type(error).__name__
+
+
+def _loadable(thing: Any, path: str) -> str:
+    """Return the name of a class or function, if loading could ever be allowed to go by it.
+
+    Otherwise what was proven when it was logged would be refused when it is loaded.
+    """
+    name = reference(thing)
+    try:
+        check_module_name(name, path, Trust())
+    except UntrustedCheckpointError as error:
+        raise NotReferableError(f"{name} is nothing that a checkpoint may refer to") from error
+    return name
 
 
 def _failed(path: str, error: Exception) -> UnstorableError:
