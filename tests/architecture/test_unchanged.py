@@ -125,3 +125,20 @@ def test_nothing_is_kept_alive() -> None:
     del model
     gc.collect()
     assert whole() is None
+
+
+class Equal(nn.Linear):
+    """Says of every other that it is the same."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal)
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_models_that_call_themselves_equal_are_told_apart() -> None:
+    one, other = Equal(2, 1), Equal(2, 1)
+    assert describe(one).state["weight"] is one.weight
+    assert describe(other).state["weight"] is other.weight
+    assert describe(one).state["weight"] is one.weight

@@ -85,6 +85,7 @@ def describe(model: nn.Module) -> Description:
 class _Remembered:
     """A description without its tensors, and the stamp that tells whether it still holds."""
 
+    model: weakref.ref[nn.Module]
     stamp: Stamp
     architecture: Architecture
     state: dict[str, weakref.ref[Tensor]]
@@ -92,26 +93,29 @@ class _Remembered:
     modules: frozenset[str]
 
 
-_remembered: weakref.WeakKeyDictionary[nn.Module, _Remembered] = weakref.WeakKeyDictionary()
+_remembered: dict[int, _Remembered] = {}
+"""By the id of the model: a class may say of two models that they are equal."""
 
 
 def _remember(
     model: nn.Module, tree: Tree, architecture: Architecture, modules: frozenset[str]
 ) -> None:
-    _remembered.pop(model, None)
+    key = id(model)
+    _remembered.pop(key, None)
     stamp = take_stamp(tree)
     if stamp is not None:
         state, extra = (
             {name: weakref.ref(tensor) for name, tensor in tensors.items()}
             for tensors in (tree.state, tree.extra)
         )
-        _remembered[model] = _Remembered(stamp, architecture, state, extra, modules)
+        alive = weakref.ref(model, lambda _: _remembered.pop(key, None))
+        _remembered[key] = _Remembered(alive, stamp, architecture, state, extra, modules)
 
 
 def _recalled(model: nn.Module) -> Description | None:
     """Return the description of a model that is as it was when it was described."""
-    known = _remembered.get(model)
-    if known is None or not known.stamp.is_current():
+    known = _remembered.get(id(model))
+    if known is None or known.model() is not model or not known.stamp.is_current():
         return None
     # Of a model that is as it was, no tensor is gone.
     state = {name: cast(Tensor, ref()) for name, ref in known.state.items()}
