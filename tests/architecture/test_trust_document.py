@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tracker.architecture import graphs, library_values, nesting, quiet, scripts, trust
-from tracker.format import canonical, fields, header, read
+from tracker.format import canonical, fields, header, layout
 from tracker.values import codec
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
@@ -67,7 +67,7 @@ def test_what_code_is_refused_is_named() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     numbers = {int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+)", section("Limits"))}
     assert numbers == {
-        read.MAX_PLAIN_FILE,
+        layout.MAX_PLAIN_FILE,
         header.MAX_HEADER,
         scripts.MAX_SOURCE_FILE,
         canonical.MAX_NESTING,

@@ -233,3 +233,10 @@ def test_the_writer_of_these_tests_writes_what_fits(tmp_path):
     result = run_writer(tmp_path / "x", "raise", (1, 1, 1))
     assert result.returncode == 0, result.stderr
     open_checkpoint(tmp_path / "x").verify()
+
+
+def test_a_manifest_that_nobody_could_read_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("tracker.format.commit.MAX_PLAIN_FILE", 10_000)
+    with pytest.raises(UnstorableError, match="The manifest would have"):
+        write_checkpoint(tmp_path / "x", content(environment={"long": "x" * 10_000}))
+    assert os.listdir(tmp_path) == []

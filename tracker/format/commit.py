@@ -10,7 +10,7 @@ from pathlib import Path
 from tracker.errors import FormatError, InvalidArgumentError, StorageError, UnstorableError
 from tracker.format.digests import digest
 from tracker.format.files import make_directory, replacing, sync_directory
-from tracker.format.layout import MANIFEST, check_file_name
+from tracker.format.layout import MANIFEST, MAX_PLAIN_FILE, check_file_name
 from tracker.format.manifest import Manifest, from_bytes, to_bytes
 from tracker.format.tensors import write_all
 from tracker.types import FileEntry
@@ -82,6 +82,12 @@ def commit(directory: Path, manifest: Manifest, made: list[Path]) -> Written:
         StorageError: The disk refused.
     """
     data = to_bytes(manifest)
+    if len(data) > MAX_PLAIN_FILE:
+        raise UnstorableError(
+            "",
+            f"The manifest would have {len(data)} bytes; no more than {MAX_PLAIN_FILE} are read. "
+            "Keep large values of the model or its training state in tensors.",
+        )
     try:
         from_bytes(data, MANIFEST)
     except FormatError as error:

@@ -10,6 +10,9 @@ from tracker.errors import FormatError, InvalidArgumentError
 MANIFEST = "checkpoint.json"
 """The manifest's file name. Whoever copies a checkpoint copies this file last."""
 
+MAX_PLAIN_FILE = 1 << 28
+"""Bytes of a manifest or another file that is read whole; a larger one is refused, both ways."""
+
 _GROUP = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\:]")
 _MAX_NAME = 1024

@@ -18,14 +18,11 @@ from tracker.format.digests import digest
 from tracker.format.dtypes import DTYPES
 from tracker.format.elsewhere import Locate, mappings, path_elsewhere
 from tracker.format.files import PARTIAL, opened
-from tracker.format.layout import MANIFEST, contained, inside
+from tracker.format.layout import MANIFEST, MAX_PLAIN_FILE, contained, inside
 from tracker.format.manifest import Manifest, from_bytes
 from tracker.format.signature import refuse_pickle
 from tracker.format.tensors import MappedTensors, map_tensors
 from tracker.types import FileEntry, TensorEntry
-
-MAX_PLAIN_FILE = 1 << 28
-"""Bytes of a manifest or another file that is read whole; a larger one is refused."""
 
 
 def open_checkpoint(
