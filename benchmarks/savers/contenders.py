@@ -48,14 +48,21 @@ class Written:
                 os.close(descriptor)
 
 
-def start_tracker() -> Save:
+def start_run() -> None:
+    """Start a run whose files lie here: the database is a copy, and names another folder."""
+    where = ARTIFACTS.resolve()
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment(str(where), where.as_uri()))
     mlflow.start_run()
+
+
+def start_tracker() -> Save:
+    start_run()
     tracker.log_checkpoint(nn.Linear(1, 1), epoch=0, wait=True)  # opens the catalog
     return lambda model, number: tracker.log_checkpoint(model, epoch=number)
 
 
 def start_torch_save() -> Save:
-    mlflow.start_run()
+    start_run()
     mlflow.log_param("started", True)
 
     def save(model: nn.Module, number: int) -> Pending:
@@ -69,7 +76,7 @@ def start_torch_save() -> Save:
 
 def start_log_model(**options: Any) -> Save:
     """As a traced graph, which is its default and needs an input; it finds out the requirements."""
-    mlflow.start_run()
+    start_run()
 
     def save(model: nn.Module, number: int) -> Pending:
         example = torch.zeros(2, next(model.parameters()).shape[1]).numpy()

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from savers.contenders import ARTIFACTS, CONTENDERS, Save
+from savers.contenders import ARTIFACTS, CONTENDERS, MEMORY_COPY, Save
 from savers.state import Net, change, make, size_of
 
 Result = dict[str, float]
@@ -36,6 +36,8 @@ def measure(who: str, megabytes: float) -> Result:
     os.sync()
     result: Result = {"state": size_of(model)}
     result |= one_at_a_time(save, model, numbers)
+    if who != MEMORY_COPY and bytes_on_disk() < result["state"]:
+        raise SystemExit(f"{who} writes elsewhere than into {ARTIFACTS.resolve()}.")
     remove_checkpoints()
     result |= one_after_another(save, model, numbers, saves_of(result["cold"]))
     result |= frozen(save, model, numbers)
