@@ -219,6 +219,8 @@ class _Values:
             return {"handle of": self.of(hooks.get(value.id))}
         if isinstance(value, logging.Logger):
             return f"logger {value.name}"
+        if type(value).__module__ == "typing" or isinstance(value, _ANNOTATIONS):
+            return f"annotation {value!r}"
         if isinstance(value, types.ModuleType):
             return f"Python module {value.__name__}"
         if id(value) in self._names:
@@ -305,6 +307,7 @@ class _Values:
 
 
 _PLAIN = (bool, int, str)
+_ANNOTATIONS = (types.GenericAlias, types.UnionType)
 _VALUES = (
     tuple,
     frozenset,

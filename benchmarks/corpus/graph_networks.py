@@ -228,7 +228,7 @@ def models() -> dict[str, tuple[Callable[[], nn.Module], InputMaker | None]]:
         "MaskLabel": (partial(geometric.MaskLabel, 3, 8), None),
         "GroupAddRev": (
             lambda: geometric.GroupAddRev(geometric.GCNConv(4, 4), num_groups=2),
-            graph,
+            None,  # a forward pass empties its inputs
         ),
         "DeepGCNLayer": (
             lambda: geometric.DeepGCNLayer(conv(), nn.LayerNorm(8), nn.ReLU(), block="res+"),
