@@ -24,6 +24,10 @@ from torch.utils.hooks import RemovableHandle
 
 Json = Any
 
+# transformers hangs these in when a forward pass asks for hidden states and finds no mark.
+_PASSING_HOOKS = ("transformers.utils.output_capturing",)
+_MARKS = ("_output_capturing_hooks_installed",)
+
 SCRIPTS = ("__main__", "training_script")
 
 _HOOKS = (
@@ -78,15 +82,15 @@ def fingerprint(model: nn.Module) -> dict[str, Json]:
             path: {
                 name: values.of(value)
                 for name, value in sorted(vars(module).items())
-                if name not in _TORCH_OWN
+                if name not in _TORCH_OWN and name not in _MARKS
             }
             for path, module in modules.items()
         },
         "hooks": {
             path: {
-                name: [values.of(hook) for hook in hooks.values()]
+                name: [values.of(hook) for hook in hooks]
                 for name in _HOOKS
-                if (hooks := vars(module).get(name))
+                if (hooks := _lasting(vars(module).get(name)))
             }
             for path, module in modules.items()
         },
@@ -142,6 +146,12 @@ def _modules(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
             prefix = f"{path}." if path else ""
             found = [(prefix + n, m) for n, m in module._modules.items() if m is not None]
             pending.extend(reversed(found))
+
+
+def _lasting(hooks: Mapping[int, Any] | None) -> list[Any]:
+    """Return the hooks without those that a library hangs in and out while it runs."""
+    kept = (hooks or {}).values()
+    return [hook for hook in kept if getattr(hook, "__module__", "") not in _PASSING_HOOKS]
 
 
 def _tensors(modules: Mapping[str, nn.Module]) -> list[tuple[str, Tensor]]:
@@ -237,7 +247,8 @@ class _Values:
 
     def _compound(self, value: Any) -> Json:
         if isinstance(value, Tensor):
-            return {**self.tensor(value), "requires_grad": value.requires_grad}
+            # What a computation left behind stands in a graph that is gone with its process.
+            return {**self.tensor(value), "requires_grad": value.requires_grad and value.is_leaf}
         if isinstance(value, np.ndarray) and value.dtype != object:
             content = digest(np.ascontiguousarray(value).tobytes())
             return {"array": str(value.dtype), "shape": list(value.shape), "bytes": content}
