@@ -12,6 +12,10 @@ TRAINED = 0.01
 """The share of the head, which goes on training when the rest is frozen."""
 
 
+WIDTHS = {2048: 1000, 1024: 250, 512: 25, 64: 0}
+"""Of layers, and from how many megabytes on: larger models have larger tensors, not only more."""
+
+
 class Net(nn.Module):
     """A stack of feed-forward blocks, and a head with one percent of the bytes."""
 
@@ -28,7 +32,7 @@ class Net(nn.Module):
 def make(megabytes: float) -> Net:
     """Return a model of about that size."""
     torch.manual_seed(0)
-    width = next(width for width in (2048, 1024, 512, 64) if megabytes >= width or width == 64)
+    width = next(width for width, least in WIDTHS.items() if megabytes >= least)
     depth = max(1, round(megabytes * 1e6 * (1 - TRAINED) / (4 * 8 * width * width)))
     return Net(depth, width, max(1, round(megabytes * 1e6 * TRAINED / (4 * width))))
 
