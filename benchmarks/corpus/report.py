@@ -87,6 +87,7 @@ def document(results: Collection[Result], versions: str, costs: str) -> str:
 
 def markdown(results: Iterable[Result]) -> str:
     """Return the whole report: what tracker does, what its peers do, and every miss."""
+    results = list(results)
     usable = [result for result in results if verdict(result) not in ("unusable", "not applicable")]
     by_contender: dict[str, list[Result]] = collections.defaultdict(list)
     for result in usable:
@@ -95,7 +96,7 @@ def markdown(results: Iterable[Result]) -> str:
     peers = [name for name in CONTENDERS if name != "tracker" and by_contender[name]]
     if peers:
         parts += [PEERS, _peers_table(by_contender, peers)]
-    parts.append(_misses(by_contender["tracker"]))
+    parts += [_misses(by_contender["tracker"]), _untried(results)]
     return "\n\n".join(parts)
 
 
@@ -171,6 +172,24 @@ def _misses(results: list[Result]) -> str:
             ("refused", "## Refused, as it should be"),
         )
     )
+
+
+def _untried(results: list[Result]) -> str:
+    """Name the architectures that could not be made, by what stood in the way."""
+    names = collections.defaultdict(list)
+    for result in results:
+        if result["contender"] == "tracker" and "unusable" in result:
+            kind = result["unusable"].partition(":")[0]
+            names[result["group"], _KINDS.get(kind, _OTHER)].append(result["name"])
+    told = [
+        f"- {group}, {len(those)} {kind}: {', '.join(sorted(those))}."
+        for (group, kind), those in sorted(names.items())
+    ]
+    return "## Not tried\n\n" + ("\n".join(told) or "None.")
+
+
+_KINDS = {"ImportError": "that need a package which is not here"}
+_OTHER = "that can't be constructed small from their defaults"
 
 
 def _short(text: str) -> str:

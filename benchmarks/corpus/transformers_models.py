@@ -13,7 +13,7 @@ from corpus.case import Case, Inputs
 from corpus.inputs import first_that_fits, keyword_candidates
 from corpus.shrink import shrink
 
-MAX_PARAMETERS = 15_000_000
+MAX_PARAMETERS = 20_000_000
 MAX_SECONDS = 15
 DIVISORS = (16, 8, 32, 4, 64, 2, 1)
 
