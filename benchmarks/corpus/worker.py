@@ -107,10 +107,12 @@ def write_down(case: Case, model: nn.Module, inputs: Inputs | None, place: Path)
     wanted = case.stored(model)
     facts: Facts = {"refused": case.refused, "class": class_name(type(wanted))}
     facts["modules"] = sum(1 for _ in wanted.modules())
-    if not case.refused:
+    try:
         expected, facts["forward"] = expect(wanted, inputs)
-        (place / "expected.json").write_text(json.dumps(expected))
-        torch.save(inputs, place / "inputs.pt")
+    except Exception as error:  # noqa: BLE001 - a program of torch.jit has no attributes to look at
+        return facts | {"forward": message_of(error)}
+    (place / "expected.json").write_text(json.dumps(expected))
+    torch.save(inputs, place / "inputs.pt")
     return facts
 
 
@@ -154,6 +156,8 @@ def load(contender: str, place: Path) -> Facts:
     except Exception as error:  # noqa: BLE001 - a contender's failure is a result
         return {"load_error": message_of(error)}
     facts["load_seconds"] = time.perf_counter() - started
+    if not (place / "expected.json").exists():
+        return {"load_error": "it was loaded, but there is nothing to compare it with"}
     expected = json.loads((place / "expected.json").read_text())
     return facts | compare(model, expected, torch.load(place / "inputs.pt", weights_only=False))
 
