@@ -27,6 +27,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/roundtrip.py
+	$(BIN)/python benchmarks/saving.py
 
 # The constraints hold every version, torch among them: its CPU build where the index offers one.
 $(READY): pyproject.toml constraints.txt

@@ -32,6 +32,22 @@ def test_the_round_trip_is_exact_and_every_row_is_measured(tmp_path: Path) -> No
 
 
 @pytest.mark.system
+def test_saving_measures_who_is_asked_for_and_leaves_no_file(tmp_path: Path) -> None:
+    contenders = ["tracker", "torch.save + mlflow.log_artifact", "raw write"]
+    command = [sys.executable, str(BENCHMARKS / "saving.py"), *ARGUMENTS, str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--contender", *contenders], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["0.5"]
+    assert [*rows] == contenders
+    assert all(row[key] > 0 for row in rows.values() for key in ("wait", "sustained", "lost"))
+    assert rows["raw write"]["frozen"] == rows["raw write"]["state"]
+    assert 0 < rows["tracker"]["frozen"] < rows["tracker"]["state"]
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.system
 def test_the_corpus_is_rebuilt_in_another_process_and_a_miss_is_told(tmp_path: Path) -> None:
     contenders = ("tracker", "torch.save, weights_only")
     done = subprocess.run(
