@@ -6,7 +6,6 @@ A test asks a `ForkServer` for processes that train in a `Store`, one after the 
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,11 +45,7 @@ class Store:
 
 
 def new_store(directory: Path, template: Path, **variables: str) -> Store:
-    """Make a store of a SQLite file and local artifacts, and put it in force in this process.
-
-    The process that runs the tests looks at it with tracker and MLflow; the fixture ``workplace``
-    undoes that.
-    """
+    """Make a store of a SQLite file and local artifacts."""
     directory.mkdir()
     place(template, directory)
     named = {
@@ -58,9 +53,7 @@ def new_store(directory: Path, template: Path, **variables: str) -> Store:
         "TRACKER_CACHE_DIR": str(directory / "cache"),
         "TRACKER_SPOOL_DIR": str(directory / "spool"),
     }
-    store = Store(directory, named | variables)
-    os.environ.update(store.variables)
-    return store
+    return Store(directory, named | variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +100,7 @@ class ForkServer:
         *,
         kill_at: tuple[str, int] | None = None,
         kill_after: float | None = None,
+        processes: int = 1,
         **variables: str,
     ) -> Ended:
         """Train some epochs more.
@@ -115,9 +109,10 @@ class ForkServer:
             store: Where.
             kill_at: A step that tracker announces, and at which occurrence to kill the process.
             kill_after: Kill it so many seconds after it has begun.
+            processes: How many do the same at the same time.
             variables: More of its environment.
         """
-        return self._run("train", store, kill_at, kill_after, variables)
+        return self._run("train", store, kill_at, kill_after, variables, processes)
 
     def sync(
         self,
@@ -136,6 +131,7 @@ class ForkServer:
         kill_at: tuple[str, int] | None,
         kill_after: float | None,
         variables: dict[str, str],
+        processes: int = 1,
     ) -> Ended:
         order = {
             "task": task,
@@ -143,6 +139,7 @@ class ForkServer:
             "variables": store.variables | variables,
             "kill_at": kill_at,
             "kill_after": kill_after,
+            "processes": processes,
         }
         ended = self._ask(order)
         assert ended["status"] in (0, -signal.SIGKILL), store.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -12,17 +13,22 @@ import tracker
 from tracker import api
 from tracker.errors import NotFoundError
 
+from .crashing import Store
 from .crashing_training import metrics, resume
 
 REPLACED_BY = "tracker.replaced_by"
 
 
-def examine() -> list[tracker.Checkpoint]:
-    """Examine the store in force as a kill has left it, then the catalog made again.
+def examine(store: Store) -> list[tracker.Checkpoint]:
+    """Examine a store as a kill has left it, then the catalog made again.
+
+    This puts the store in force in this process, so the test needs the fixture ``workplace``, which
+    undoes that.
 
     Returns:
         The checkpoints, the newest first.
     """
+    os.environ.update(store.variables)
     shown = checkpoints()
     check_checkpoints(shown)
     ready = ready_models()

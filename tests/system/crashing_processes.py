@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +110,31 @@ def work(order: dict[str, Any], begun: Callable[[], object]) -> None:
         logging.getLogger(name).addHandler(steps)
         logging.getLogger(name).propagate = False
     if order["task"] == "train":
-        crashing_training.train(begun)
-        api.flush()
+        with beside(order["processes"] - 1):
+            crashing_training.train(begun)
+            api.flush()
     else:
         begun()
         assert not [each.error for each in api.sync() if each.error]
     Path(STEPS).write_text(json.dumps(steps.seen))
     Path(MODULES).write_text(json.dumps(sorted(sys.modules)))
+
+
+@contextlib.contextmanager
+def beside(others: int) -> Iterator[None]:
+    """Run the block in so many other processes, too; at its end wait for them."""
+    children: list[int] = []
+    while len(children) < others:
+        child = os.fork()
+        if child == 0:
+            children, others = [], 0
+            break
+        children.append(child)
+    yield
+    for child in children:
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            raise ChildProcessError(f"Process {child} ended with {status}.")
 
 
 if __name__ == "__main__":

@@ -78,12 +78,13 @@ def train(begun: Callable[[], None]) -> None:
     else:
         assert latest.epoch is not None
         training, first, run_id = resume(latest), latest.epoch + 1, latest.run_id
-    with mlflow.start_run(run_id=run_id):
-        begun()
-        for epoch in range(first, first + EPOCHS):
-            training.step()
-            log(training, epoch)
+    # MLflow ends the run at the end of the process, and bears that its server is gone then.
+    mlflow.start_run(run_id=run_id)
+    begun()
+    for epoch in range(first, first + EPOCHS):
+        training.step()
         log(training, epoch)
+    log(training, epoch)
 
 
 def log(training: Training, epoch: int) -> None:

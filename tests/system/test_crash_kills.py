@@ -13,7 +13,7 @@ import pytest
 
 from .crashing import Ended, ForkServer, Store, fork_server, new_store
 from .crashing_examination import examine
-from .crashing_training import CHECKPOINTS
+from .crashing_training import CHECKPOINTS, EPOCHS
 
 pytestmark = pytest.mark.system
 
@@ -77,9 +77,9 @@ def test_killed_at_random_moments(
         store = new_store(workplace / f"store-{number}", database_template)
         for _ in range(KILLS_PER_STORE):
             killer.learn(forks.train(store, kill_after=killer.delay()))
-            examine()
+            examine(store)
         assert not forks.train(store).killed
-        assert len(examine()) >= CHECKPOINTS - 1
+        assert len(examine(store)) >= CHECKPOINTS - 1
         assert not store.waiting
         number += 1
 
@@ -92,16 +92,29 @@ def test_killed_at_each_step(forks: ForkServer, workplace: Path, database_templa
         *("copied", "accepted", "created", "on the disk", "named", "written"),
         *("params logged", "metrics logged", "ready", "catalogued"),
     }
-    before = examine()
+    before = examine(store)
     for step, number in steps:
         ended = forks.train(store, kill_at=(step, number))
         assert ended.killed, f"{step} {number}"
-        after = examine()
+        after = examine(store)
         if (step, number) == ("ready", 1):
             assert len(after) == len(before) + 1, "READY is what counts"
         if (step, number) == ("metrics logged", 1):
             assert len(after) == len(before), "before READY it is nothing"
         before = after
+
+
+def test_eight_processes_on_one_file_lose_nothing(
+    forks: ForkServer, workplace: Path, database_template: Path
+) -> None:
+    store = new_store(workplace / "store", database_template)
+    forks.train(store, processes=8)
+    found = examine(store)
+    assert len({each.run_id for each in found}) == 8
+    assert len(found) == 8 * EPOCHS
+    assert "locked" not in store.output
+    assert "was not saved" not in store.output
+    assert not store.waiting
 
 
 def test_killed_at_random_moments_offline_and_while_the_spool_is_sent(
@@ -112,11 +125,11 @@ def test_killed_at_random_moments_offline_and_while_the_spool_is_sent(
     deliveries = Killer(chance, forks.sync(store))
     while trainings.kills + deliveries.kills < KILLS_OFFLINE:
         trainings.learn(forks.train(store, kill_after=trainings.delay(), TRACKER_OFFLINE="1"))
-        examine()
+        examine(store)
         deliveries.learn(forks.sync(store, kill_after=deliveries.delay()))
-        examine()
+        examine(store)
     assert not forks.sync(store).killed
-    examine()
+    examine(store)
     assert not store.waiting
 
 
@@ -136,11 +149,11 @@ def test_killed_at_each_step_offline_and_while_the_spool_is_sent(
     for step in training:
         assert forks.train(store, kill_at=(step, 1), TRACKER_OFFLINE="1").killed, step
     forks.sync(store)
-    examine()
+    examine(store)
     for step in delivering:
         forks.train(store, TRACKER_OFFLINE="1")
         assert forks.sync(store, kill_at=(step, 1)).killed, step
-        examine()
+        examine(store)
     assert not forks.sync(store).killed
-    examine()
+    examine(store)
     assert not store.waiting
