@@ -105,6 +105,8 @@ def _own_table(results: list[Result]) -> str:
         _own_row(group, [result for result in results if result["group"] == group])
         for group in dict.fromkeys(result["group"] for result in results)
     ]
+    libraries = [result for result in results if result["group"] != "nasty"]
+    rows.append(_own_row("**all but the nasty ones**", libraries))
     rows.append(_own_row("**all**", results))
     columns = "tried,exact,by constructor,by structure,output compared,refused,missed,exact of "
     columns += "those not refused"
@@ -196,5 +198,5 @@ def _short(text: str) -> str:
     """Return the sentence that says why, without line breaks."""
     for told in ("What stood in the way:", "gave another model: "):
         text = text.partition(told)[2] or text
-    words = " ".join(text.split())
+    words = " ".join(text.partition(" | ")[0].split())
     return words if len(words) <= 220 else words[:217] + "…"
