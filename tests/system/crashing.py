@@ -100,6 +100,7 @@ class ForkServer:
         *,
         kill_at: tuple[str, int] | None = None,
         kill_after: float | None = None,
+        victim: int | None = None,
         processes: int = 1,
         **variables: str,
     ) -> Ended:
@@ -109,10 +110,12 @@ class ForkServer:
             store: Where.
             kill_at: A step that tracker announces, and at which occurrence to kill the process.
             kill_after: Kill it so many seconds after it has begun.
+            victim: A process group that ``kill_after`` kills instead.
             processes: How many do the same at the same time.
             variables: More of its environment.
         """
-        return self._run("train", store, kill_at, kill_after, variables, processes)
+        order = {"task": "train", "victim": victim, "processes": processes}
+        return self._run(order, store, kill_at, kill_after, variables)
 
     def sync(
         self,
@@ -122,24 +125,21 @@ class ForkServer:
         kill_after: float | None = None,
     ) -> Ended:
         """Send what waits in the spool; see `train`."""
-        return self._run("sync", store, kill_at, kill_after, {})
+        return self._run({"task": "sync", "victim": None}, store, kill_at, kill_after, {})
 
     def _run(
         self,
-        task: str,
+        order: dict[str, Any],
         store: Store,
         kill_at: tuple[str, int] | None,
         kill_after: float | None,
         variables: dict[str, str],
-        processes: int = 1,
     ) -> Ended:
-        order = {
-            "task": task,
+        order |= {
             "directory": str(store.directory),
             "variables": store.variables | variables,
             "kill_at": kill_at,
             "kill_after": kill_after,
-            "processes": processes,
         }
         ended = self._ask(order)
         assert ended["status"] in (0, -signal.SIGKILL), store.output

@@ -67,7 +67,7 @@ def main() -> None:
             work(order, lambda: os.write(writing, b"."))  # noqa: B023 - it leaves the loop
             return
         os.close(writing)
-        print(json.dumps(watch(child, reading, order["kill_after"])), flush=True)
+        print(json.dumps(watch(child, reading, order)), flush=True)
         os.close(reading)
 
 
@@ -81,13 +81,15 @@ def import_all(names: list[str]) -> int:
     return threading.active_count()
 
 
-def watch(child: int, begun: int, kill_after: float | None) -> dict[str, Any]:
-    """Kill a process so many seconds after it has begun, or wait for its end."""
+def watch(child: int, begun: int, order: dict[str, Any]) -> dict[str, Any]:
+    """Kill a process, or its victim, so many seconds after it has begun; wait for its end."""
     os.read(begun, 1)
     started = time.monotonic()
     # What we read ends when the process does.
-    ended, _, _ = select.select([begun], [], [], kill_after)
-    if not ended:
+    ended, _, _ = select.select([begun], [], [], order["kill_after"])
+    if not ended and order["victim"]:
+        os.killpg(order["victim"], signal.SIGKILL)
+    elif not ended:
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     seconds = time.monotonic() - started

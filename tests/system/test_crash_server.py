@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sqlite3
-import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -59,12 +56,7 @@ def test_trainings_and_servers_killed_at_random_moments(
                 for _ in range(KILLS_PER_SERVER):
                     forks.train(store, kill_after=chance.uniform(0, seconds))
                     examine(store)
-                dying = threading.Timer(
-                    chance.uniform(0, seconds), os.killpg, (process.pid, signal.SIGKILL)
-                )
-                dying.start()
-                forks.train(store)
-                dying.join()
+                forks.train(store, kill_after=chance.uniform(0, seconds), victim=process.pid)
         with server():
             before = len(examine(store))
             assert not forks.sync(store).killed
