@@ -8,6 +8,7 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,17 @@ def test_files_can_be_read_and_modules_imported(tmp_path: Path, monkeypatch: Any
     assert tried == []
     assert quiet_import_example.value == 3
     del sys.modules["quiet_import_example"]
+
+
+def test_temporary_files_are_nobodys(tmp_path: Path) -> None:
+    with quietly() as tried:
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+            file.write("x")
+        with tempfile.TemporaryDirectory():
+            pass
+    assert tried == []
+    with quietly(), pytest.raises(NoisyConstructorError):
+        tempfile.mkstemp(dir=Path(__file__).parent)
 
 
 def test_afterwards_and_elsewhere_nothing_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import io
 import os
 import random
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -117,6 +118,7 @@ _INITIALISING = frozenset(
 
 @cache
 def _install() -> None:
+    tempfile.gettempdir()  # which is found by trying to write
     # Once and for good: Python has no way to remove an audit hook.
     sys.addaudithook(_on_event)
 
@@ -126,7 +128,7 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     if tried is None:
         return
     what = _written_file(arguments) if event == "open" else _EVENTS.get(event)
-    if what is not None and not _is_importing():
+    if what is not None and not _is_excused(arguments):
         tried.append(what.format(*arguments))
         raise NoisyConstructorError(f"a model's constructor may not {tried[-1]}")
 
@@ -139,12 +141,19 @@ def _written_file(arguments: tuple[Any, ...]) -> str | None:
     return "write the file {0!r}"
 
 
-def _is_importing() -> bool:
-    """Return whether a module is being imported: what it does then, it does in every program."""
+def _is_excused(arguments: tuple[Any, ...]) -> bool:
+    """Return whether a module is being imported, or a temporary file made.
+
+    What a module does when it is imported, it does in every program. Temporary files are nobody's:
+    some libraries generate code in them, and go a slower way for good if they can't.
+    """
     frame = sys._getframe(2)
     while frame is not None and not _is_own(frame.f_globals):
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
+        if frame.f_globals is vars(tempfile):
+            here = os.path.join(tempfile.gettempdir(), "")
+            return bool(arguments) and os.path.join(str(arguments[0]), "").startswith(here)
         frame = frame.f_back  # type: ignore[assignment]
     return False
 
