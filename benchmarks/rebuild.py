@@ -3,7 +3,8 @@
 Each architecture of the corpus is made, stored and described in one process, loaded and compared in
 another: the bits of the state_dict, the module tree with classes and names, sharing, hooks, every
 attribute, and the output on a fixed input. The peers get the same models. Results are kept, so that
-a run that was stopped goes on where it was; ``--again`` repeats what was missed.
+a run that was stopped goes on where it was; ``--again`` repeats what was missed. What is to
+be said about a run beside its numbers goes to notes.md in its directory.
 
     pip install --no-deps -r benchmarks/requirements-rebuild.txt
     python benchmarks/rebuild.py --only torch.nn --only nasty
@@ -39,7 +40,7 @@ Results = dict[tuple[str, str, str], dict[str, Any]]
 def main() -> None:
     arguments = parse()
     arguments.directory.mkdir(parents=True, exist_ok=True)
-    costs = arguments.directory / "costs.md"
+    costs, used = (arguments.directory / name for name in ("costs.md", "versions.txt"))
     if arguments.speed:
         costs.write_text(speed.table(speed.measure()))
         print(costs.read_text())
@@ -47,11 +48,17 @@ def main() -> None:
     file = arguments.directory / "results.jsonl"
     results = read(file)
     plans = [] if arguments.write else make_plans(arguments, results)
+    if plans:
+        used.write_text(versions())
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda plan: run_plan(plan, file, results), plans))
     if arguments.write:
+        notes = arguments.directory / "notes.md"
+        remarks = notes.read_text() if notes.exists() else ""
         measured = costs.read_text() if costs.exists() else "Not measured."
-        arguments.write.write_text(report.document(results.values(), versions(), measured))
+        arguments.write.write_text(
+            report.document(results.values(), used.read_text(), measured, remarks)
+        )
     else:
         print(report.markdown(results.values()))
 

@@ -79,9 +79,9 @@ state_dict and the output count, not classes and attributes. The mixin is tried 
 one call of a class without a `save_pretrained` of its own."""
 
 
-def document(results: Collection[Result], versions: str, costs: str) -> str:
+def document(results: Collection[Result], versions: str, costs: str, notes: str = "") -> str:
     """Return the results as a document."""
-    head = INTRODUCTION.format(versions=versions)
+    head = INTRODUCTION.format(versions=versions) + ("\n" + notes if notes else "")
     return f"{head}\n{markdown(results)}\n\n## Costs\n\n{costs}\n"
 
 
