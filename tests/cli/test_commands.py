@@ -74,6 +74,7 @@ def test_the_commands_are_these() -> None:
         "list",
         "reindex",
         "show",
+        "sync",
     ]
 
 
