@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tracker.errors import FormatError
@@ -27,8 +28,8 @@ def objects_of(structure: Json) -> list[Json]:
     return objects if isinstance(objects, list) else []
 
 
-def holds(data: Json, objects: list[Json], tags: tuple[str, ...]) -> bool:
-    """Return whether a value contains one of ``tags``, itself or in an object of the table."""
+def _nodes(data: Json, objects: list[Json]) -> Iterator[dict[str, Json]]:
+    """Yield every JSON object inside of a value, those of the table that it refers to included."""
     pending: list[Json] = [data]
     seen: set[int] = set()
     while pending:
@@ -36,33 +37,25 @@ def holds(data: Json, objects: list[Json], tags: tuple[str, ...]) -> bool:
         if isinstance(node, list):
             pending.extend(node)
         elif isinstance(node, dict):
-            if any(tag in node for tag in tags):
-                return True
+            yield node
             index = node.get("$object")
             if type(index) is int and 0 <= index < len(objects) and index not in seen:
                 seen.add(index)
                 pending.append(objects[index])
             pending.extend(node.values())
-    return False
+
+
+def holds(data: Json, objects: list[Json], tags: tuple[str, ...]) -> bool:
+    """Return whether a value contains one of ``tags``, itself or in an object of the table."""
+    return any(tag in node for node in _nodes(data, objects) for tag in tags)
 
 
 def hides_tensor(data: Json, objects: list[Json]) -> bool:
     """Return whether something that can't be stored holds a tensor, whose values would be lost."""
-    pending: list[Json] = [data]
-    seen: set[int] = set()
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            if "$opaque" in node and holds(node["$opaque"], objects, TENSOR_TAGS):
-                return True
-            index = node.get("$object")
-            if type(index) is int and 0 <= index < len(objects) and index not in seen:
-                seen.add(index)
-                pending.append(objects[index])
-            pending.extend(node.values())
-    return False
+    return any(
+        "$opaque" in node and holds(node["$opaque"], objects, TENSOR_TAGS)
+        for node in _nodes(data, objects)
+    )
 
 
 def parents_of(entries: list[dict[str, Any]]) -> dict[int, int]:
