@@ -14,6 +14,7 @@ from torch import nn
 from tests import models
 from tracker.architecture.references import (
     NotReferableError,
+    file_of,
     main_module_name,
     public_module_name,
     reference,
@@ -111,6 +112,20 @@ def test_the_main_module_is_known_by_the_name_of_its_file(monkeypatch: pytest.Mo
     main.__spec__ = types.SimpleNamespace(name="pkg.train")  # type: ignore[assignment]
     assert public_module_name("__mp_main__") == "pkg.train"
     assert public_module_name("other") == "other"
+
+
+def test_the_file_of_a_script_is_known_when_python_has_removed_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    main = types.ModuleType("__main__")
+    main.__file__ = str(Path("somewhere") / "train.py")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert file_of(main) == main.__file__
+    del main.__file__
+    assert file_of(main) == str(Path("somewhere") / "train.py")
+    assert main_module_name() == "train"
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    assert main_module_name() == "__main__"
 
 
 def test_a_class_of_the_script_is_named_after_the_script(monkeypatch: pytest.MonkeyPatch) -> None:

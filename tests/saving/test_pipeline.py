@@ -31,7 +31,7 @@ from tracker.errors import (
 from tracker.format import MANIFEST, open_checkpoint
 from tracker.record import retention
 from tracker.record.boundary import tracking_uri
-from tracker.saving import destination, files, pipeline, publish
+from tracker.saving import content, destination, files, pipeline, publish
 from tracker.saving.request import check_request
 from tracker.saving.snapshot import take
 from tracker.saving.tickets import Ticket
@@ -113,6 +113,7 @@ def test_a_store_on_a_place_without_files_is_named() -> None:
 STEPS: list[tuple[Any, str]] = [
     (files, "write_checkpoint"),
     (pipeline.flavor_file, "mlmodel"),
+    (content.source, "archive"),
     (publish.runs, "log_model_params"),
     (publish.runs, "log_metrics"),
     (publish.logged_models, "finish"),

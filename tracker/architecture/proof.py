@@ -82,11 +82,9 @@ def _prove(
     packages = frozenset(name.split(".")[0] for name in named)
     imports = Imports(trust=replace(Trust().extended(named), named=packages))
     attempt = _Attempts(structure, tree, imports)
-    problems = list(constructor_problems)
-    if constructor is not None:
-        problems += _hidden_tensor(structure)
-    constructible = constructor is not None and not _hidden_tensor(structure)
-    for how in _QUIET if constructible else ():
+    hidden = [] if constructor is None else _hidden_tensor(structure)
+    problems = [*constructor_problems, *hidden]
+    for how in () if constructor is None or hidden else _QUIET:
         if attempt.constructor(constructor, how):
             return Verdict("constructor", how, tuple(tree.problems))
         if attempt.other_model:

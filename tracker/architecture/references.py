@@ -52,9 +52,30 @@ def main_module_name() -> str:
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         return str(spec.name)
-    file = getattr(main, "__file__", None)
+    file = None if main is None else file_of(main)
     # ``python -`` calls its file "<stdin>".
     return Path(file).stem if file and not file.startswith("<") else "__main__"
+
+
+_script: tuple[ModuleType, str] | None = None
+
+
+def file_of(module: ModuleType) -> str | None:
+    """Return the file of a module, also of the running script when that has come to its end.
+
+    Then, while checkpoints are still being saved, Python has removed it from ``__main__``.
+    """
+    global _script
+    file: str | None = getattr(module, "__file__", None)
+    if module is sys.modules.get("__main__"):
+        if file is not None:
+            _script = (module, file)
+        elif _script is not None and _script[0] is module:
+            return _script[1]
+    return file
+
+
+file_of(sys.modules["__main__"])  # which remembers it, while the script runs
 
 
 def public_module_name(name: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tracker.architecture.isolated import SourceFile, source_of
-from tracker.architecture.references import loaded_module, main_module_name
+from tracker.architecture.references import file_of, loaded_module, main_module_name
 from tracker.architecture.scripts import MAX_SOURCE_FILE
 
 MAX_SOURCE_FILES = 200
@@ -46,7 +46,7 @@ def is_first_party_module(name: str) -> bool:
         return False
     if source_of(module) is not None:
         return True
-    file = getattr(module, "__file__", None)
+    file = file_of(module)
     return name == main_module_name() if file is None else is_first_party(file)
 
 
@@ -83,7 +83,7 @@ def _source_file(name: str, module: ModuleType) -> SourceFile | None:
     if archived is not None:
         return archived
     script = name == main_module_name()
-    file = getattr(module, "__file__", None)
+    file = file_of(module)
     if file is None:
         content = _notebook_source(module) if script else None
         return SourceFile(name, content, "", True, False) if content else None

@@ -203,10 +203,13 @@ class _Describer:
             or not isinstance(value, Tensor)
             or key.rpartition(".")[0] in packed
         }
-        for problem in self._writer.problems[known:]:
-            message = problem.message.removeprefix(f"{problem.path}: ")
-            raise UnstorableError(problem.path, f"(of the state_dict) {message}")
+        self._raise_first(self._writer.problems[known:], "(of the state_dict) ")
         return values
+
+    def _raise_first(self, problems: list[Problem], where: str = "") -> None:
+        for problem in problems:
+            message = problem.message.removeprefix(f"{problem.path}: ")
+            raise UnstorableError(problem.path, f"{where}{message}")
 
     def _special(self, tensor: Tensor, path: str) -> Json:
         """Return what a special tensor consists of, looked at once.
@@ -217,10 +220,9 @@ class _Describer:
         if id(tensor) not in self._parts:
             known = len(self._writer.problems)
             written = write_special(tensor, path, self._writer)
-            for problem in self._writer.problems[known:]:
-                del self._writer.problems[known:]
-                message = problem.message.removeprefix(f"{problem.path}: ")
-                raise UnstorableError(problem.path, message)
+            new = self._writer.problems[known:]
+            del self._writer.problems[known:]
+            self._raise_first(new)
             self._parts[id(tensor)] = written
         return self._parts[id(tensor)]
 

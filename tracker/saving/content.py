@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tracker.architecture import source
 from tracker.format import Content, SourceEntry
+from tracker.saving.environment import environment
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot
 
@@ -27,6 +29,7 @@ def content(
         extra_files: More files by name, such as ``MLmodel``.
     """
     description = snapshot.description
+    files = source.archive(sorted(description.modules))
     return Content(
         name=request.name,
         run_id=run_id,
@@ -38,7 +41,7 @@ def content(
         architecture=description.architecture,
         state_values=dict(description.state_values),
         training=snapshot.training,
-        environment=snapshot.environment,
+        environment=environment(description.modules),
         example=None if snapshot.example is None else snapshot.example.document,
         tensors={
             "model": description.state,
@@ -48,7 +51,7 @@ def content(
         },
         source=[
             (SourceEntry(f.module, f.path, f.script, f.package, f"source/{f.file}"), f.content)
-            for f in snapshot.source
+            for f in files
         ],
         extra_files={**snapshot.files, **(extra_files or {})},
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tracker.architecture.references import file_of
 from tracker.architecture.source import is_first_party_module
 from tracker.types import Json
 
@@ -53,7 +54,8 @@ def _version(name: str) -> str | None:
 
 
 def _code_directory() -> Path:
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    main = sys.modules.get("__main__")
+    file = None if main is None else file_of(main)
     folder = Path(file).parent if file else Path.cwd()
     return folder if folder.is_dir() else Path.cwd()
 

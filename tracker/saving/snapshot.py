@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from tracker.architecture.describe import Description, describe
-from tracker.architecture.isolated import SourceFile
-from tracker.architecture.source import archive
 from tracker.architecture.torchscript import SCRIPT_FILE, describe_script, is_script
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError
 from tracker.example.recording import Example, record
 from tracker.format.dtypes import stored_dtype
-from tracker.saving.environment import environment
 from tracker.types import Json
 from tracker.values import TensorTable, encode
 
@@ -31,9 +28,6 @@ class Snapshot:
         training_tensors: The tensors that it names.
         example: An input and the model's output for it, or None if no input was given.
         files: Files by name that hold what no description can: a TorchScript program.
-        source: The first-party source of the model. It is read at once: when the process ends,
-            Python forgets which file was its script.
-        environment: Where it was made, for people.
     """
 
     description: Description
@@ -41,8 +35,6 @@ class Snapshot:
     training_tensors: dict[str, Tensor]
     example: Example | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
-    source: Sequence[SourceFile] = ()
-    environment: Mapping[str, Json] = field(default_factory=dict)
 
 
 def take(
@@ -71,15 +63,7 @@ def take(
     training = _training(table, optimizer=optimizer, scheduler=scheduler, state=state)
     description, files = _described(model, torchscript)
     example = None if example_input is None else _example(model, example_input)
-    return Snapshot(
-        description,
-        training,
-        table.tensors,
-        example,
-        files,
-        archive(sorted(description.modules)),
-        environment(description.modules),
-    )
+    return Snapshot(description, training, table.tensors, example, files)
 
 
 def _described(model: nn.Module, torchscript: bool) -> tuple[Description, dict[str, bytes]]:
