@@ -139,6 +139,15 @@ def train(place: Place, epochs: int, **variables: str) -> Any:
     )
 
 
+def train_in_steps(place: Place) -> Popen[str]:
+    return start(
+        *(PYTHON, "-c", IN_STEPS),
+        directory=place.directory,
+        variables=place.variables,
+        stdin=PIPE,
+    )
+
+
 def log(training: Popen[str], width: int) -> None:
     """Have a process of `IN_STEPS` log one more checkpoint, and wait for the call to return."""
     assert training.stdin is not None
@@ -203,12 +212,7 @@ def test_offline_nothing_is_asked_and_every_training_gets_its_run_later(place: P
 def test_the_next_process_sends_what_an_earlier_one_left(place: Place) -> None:
     assert train(place, 3, TRACKER_OFFLINE="1").returncode == 0
     with place.server():
-        training = start(
-            *(PYTHON, "-c", IN_STEPS),
-            directory=place.directory,
-            variables=place.variables,
-            stdin=PIPE,
-        )
+        training = train_in_steps(place)
         log(training, 4)
         wait_until(lambda: not place.waiting(), training)
         assert finish(training).returncode == 0
@@ -218,12 +222,7 @@ def test_the_next_process_sends_what_an_earlier_one_left(place: Place) -> None:
 
 def test_a_server_that_dies_and_comes_back_misses_nothing(place: Place) -> None:
     with place.server() as (_, server):
-        training = start(
-            *(PYTHON, "-c", IN_STEPS),
-            directory=place.directory,
-            variables=place.variables,
-            stdin=PIPE,
-        )
+        training = train_in_steps(place)
         log(training, 4)
         wait_until(lambda: place.has_a_manifest() and not place.waiting(), training)
         os.killpg(server.pid, signal.SIGKILL)
@@ -244,12 +243,7 @@ def test_a_server_that_dies_and_comes_back_misses_nothing(place: Place) -> None:
 
 def test_a_server_killed_during_an_upload_gets_it_when_it_is_back(place: Place) -> None:
     with place.server() as (_, server):
-        training = start(
-            *(PYTHON, "-c", IN_STEPS),
-            directory=place.directory,
-            variables=place.variables,
-            stdin=PIPE,
-        )
+        training = train_in_steps(place)
         log(training, 4)
         wait_until(lambda: place.has_a_manifest() and not place.waiting(), training)
         log(training, 8192)
