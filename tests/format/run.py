@@ -32,7 +32,7 @@ class Run:
         name = f"m-{len(self.written)}"
         parts = content(tensors=tensors, **({"source": (), "extra_files": {}} | changes))
         self.written.append(write(self.directory(name), parts, known=self.known))
-        self.known = known_tensors(self.written[-1].manifest, name)
+        self.known = known_tensors(self.written[-1].manifest, name, self.written[-1].samples)
         return self.written[-1]
 
     def directory(self, checkpoint: str, file: str = "") -> Path:

@@ -21,7 +21,13 @@ from tracker.format import (
     open_checkpoint,
     write_checkpoint,
 )
-from tracker.format.reuse import MOST_CHECKPOINTS, SMALLEST, StoredTensor, TensorKey
+from tracker.format.reuse import (
+    MOST_CHECKPOINTS,
+    SMALLEST,
+    StoredTensor,
+    TensorKey,
+    candidates,
+)
 from tracker.types import FileElsewhere, FileEntry
 
 from .examples import bits, content
@@ -92,6 +98,30 @@ def test_whatever_differs_is_stored_again(run, change):
     changed = change(tensor)
     assert run.log({"model": {"x": changed}}).manifest.references == []
     assert bits(run.open(1).tensor("model", "x")) == bits(changed)
+
+
+def test_what_differs_in_one_byte_that_no_sample_has_is_stored_again(run):
+    first = torch.zeros(100_000, dtype=torch.uint8)
+    second = first.clone()
+    second[1000] = 1
+    run.log({"model": {"x": first}})
+    assert set(run.written[0].samples.values()) == {bytes(3 * 64)}
+    run.log({"model": {"x": second}})
+    assert run.open(1).tensor("model", "x").equal(second)
+    assert run.written[1].size > 100_000
+
+
+def test_what_another_process_wrote_is_found_without_samples(run):
+    written = run.log({"model": {"x": torch.arange(100_000)}})
+    run.known = known_tensors(written.manifest, "m-0")
+    assert run.log({"model": {"x": torch.arange(100_000)}}).size < 10_000
+
+
+def test_only_what_may_be_known_is_hashed_before_it_is_written(run):
+    backbone, head = torch.randn(N), torch.randn(N)
+    run.log({"model": {"backbone": backbone, "head": head}})
+    head.add_(1)
+    assert candidates({"backbone": backbone, "head": head}, run.known) == {"backbone": backbone}
 
 
 def test_small_tensors_are_stored_again(run):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker.errors import FormatError, InvalidArgumentError, StorageError, UnstorableError
@@ -24,11 +24,13 @@ class Written:
         manifest: What its ``checkpoint.json`` says.
         manifest_digest: BLAKE3 (hex) of that file.
         size: Bytes of all its files, the manifest included.
+        samples: A few bytes of each large tensor, by digest, for `known_tensors`.
     """
 
     manifest: Manifest
     manifest_digest: str
     size: int
+    samples: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @contextlib.contextmanager

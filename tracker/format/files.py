@@ -13,11 +13,11 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from tracker.errors import CorruptCheckpointError, StorageError
+from tracker.format.flushed import FlushedFile
 
 PARTIAL = ".partial"
 """The suffix of files that are being written, or whose writer was killed."""
@@ -59,7 +59,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, size: int) -> Iterator[FileIO]:
+def replacing(path: Path, size: int) -> Iterator[FlushedFile]:
     """Write a file that appears under its name when the block ends, whole and on the disk.
 
     Args:
@@ -76,9 +76,9 @@ def replacing(path: Path, size: int) -> Iterator[FileIO]:
     temporary = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
     try:
         try:
-            with open(temporary, "xb", buffering=0) as file:
+            with FlushedFile(temporary, "x") as file:
                 yield file
-                os.fsync(file.fileno())
+                file.sync()
             _log.debug("on the disk: %s", path)
             os.replace(temporary, path)
             _log.debug("named: %s", path)

@@ -6,8 +6,9 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -23,7 +24,14 @@ from tracker.format.commit import (
 from tracker.format.files import replacing
 from tracker.format.layout import MANIFEST, tensor_file
 from tracker.format.manifest import Manifest, SourceEntry
-from tracker.format.reuse import KnownTensors, StoredTensor, file_name, find_known
+from tracker.format.reuse import (
+    KnownTensors,
+    StoredTensor,
+    candidates,
+    file_name,
+    find_known,
+    samples,
+)
 from tracker.format.tensors import plan_tensors, tensor_digests, write_tensors
 from tracker.types import Architecture, FileElsewhere, FileEntry, Json, TensorEntry
 
@@ -68,12 +76,14 @@ class _Group:
         tensors: All of them.
         stored_as: For each, the name under which its bytes are stored: a tied one has another's.
         stored: Those that are stored.
+        candidates: Those of them that an earlier checkpoint may hold.
     """
 
     name: str
     tensors: Mapping[str, Tensor]
     stored_as: Mapping[str, str]
     stored: Mapping[str, Tensor]
+    candidates: Mapping[str, Tensor]
 
     @property
     def file(self) -> str:
@@ -104,7 +114,8 @@ def write_checkpoint(
         >>> open_checkpoint(Path("epoch-6"), manifest_digest=written.manifest_digest)
     """
     plain_files = _plain_files(content)
-    groups = [_group(name, tensors) for name, tensors in content.tensors.items() if tensors]
+    known = known or {}
+    groups = [_group(name, tensors, known) for name, tensors in content.tensors.items() if tensors]
     if os.path.exists(directory / MANIFEST):
         raise StorageError(
             f"{directory}: already holds a checkpoint, which is never changed; "
@@ -113,36 +124,52 @@ def write_checkpoint(
     files: dict[str, FileEntry] = {}
     elsewhere: dict[str, FileElsewhere] = {}
     tensors: dict[str, dict[str, TensorEntry]] = {}
-    with undone_on_failure() as made, _hashing(groups) as digests:
+    sampled: dict[str, bytes] = {}
+    with undone_on_failure() as made, _hashing(groups) as hashing:
         make_directories(directory, plain_files, made)
         for group in groups:
-            # Hashing is ahead by a group, or beside the writing where nothing is known.
-            found = find_known(group.stored, digests[group.name].result(), known) if known else {}
+            of_candidates, of_others = hashing[group.name]
+            found = find_known(group.candidates, of_candidates.result(), known)
             own = {name: tensor for name, tensor in group.stored.items() if name not in found}
             if own:
                 files[group.file] = _write_tensor_file(directory / group.file, own, made)
             elsewhere |= {file_name(stored.file): stored.file for stored in found.values()}
-            tensors[group.name] = _entries(group, digests[group.name].result(), found)
+            digests = of_candidates.result() | of_others.result()
+            tensors[group.name] = _entries(group, digests, found)
+            sampled |= samples(group.stored, digests)
         for name, data in plain_files.items():
             files[name] = write_file(directory / name, data, made)
-        return commit(directory, _manifest(content, tensors, files, elsewhere), made)
+        written = commit(directory, _manifest(content, tensors, files, elsewhere), made)
+        return replace(written, samples=sampled)
 
 
-def _group(name: str, tensors: Mapping[str, Tensor]) -> _Group:
+def _group(name: str, tensors: Mapping[str, Tensor], known: KnownTensors) -> _Group:
     """Return a group whose tensors can be stored; refused before anything is written."""
     first: dict[int, str] = {}
     stored_as = {key: first.setdefault(id(tensor), key) for key, tensor in tensors.items()}
     stored = {key: tensors[key] for key in first.values()}
     plan_tensors(stored, METADATA)
-    return _Group(name, tensors, stored_as, stored)
+    return _Group(name, tensors, stored_as, stored, candidates(stored, known))
+
+
+_Digests: TypeAlias = Future[dict[str, str]]
 
 
 @contextlib.contextmanager
-def _hashing(groups: Sequence[_Group]) -> Iterator[Mapping[str, Future[dict[str, str]]]]:
-    """Hash the groups in their order, in a thread of its own."""
+def _hashing(groups: Sequence[_Group]) -> Iterator[Mapping[str, tuple[_Digests, _Digests]]]:
+    """Hash in a thread of its own: of each group, in their order, the candidates and the others.
+
+    So it is ahead of the writing where that has to know the digests, and beside it elsewhere.
+    """
     hasher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tracker-digest")
+
+    def submit(group: _Group) -> tuple[_Digests, _Digests]:
+        others = {key: t for key, t in group.stored.items() if key not in group.candidates}
+        first = hasher.submit(tensor_digests, group.candidates)
+        return first, hasher.submit(tensor_digests, others)
+
     try:
-        yield {group.name: hasher.submit(tensor_digests, group.stored) for group in groups}
+        yield {group.name: submit(group) for group in groups}
     finally:
         hasher.shutdown(cancel_futures=True)
 

@@ -115,7 +115,7 @@ def publish(
         artifact_uri=created.artifact_uri,
         manifest_digest=written.manifest_digest,
     )
-    stored.learn(record, manifest)
+    stored.learn(record, written)
     return record
 
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 
 from tracker import catalog
 from tracker.errors import TrackerError
-from tracker.format import KnownTensors, Manifest, known_tensors, limited, open_checkpoint
+from tracker.format import KnownTensors, Written, known_tensors, limited, open_checkpoint
 from tracker.record import artifacts, neighbours
 from tracker.types import CheckpointRecord, FileElsewhere
 
@@ -42,11 +42,11 @@ def known(run_id: str, artifact_uri: str, engine: catalog.Engine) -> KnownTensor
     return limited(_that_are_there(found, artifact_uri))
 
 
-def learn(record: CheckpointRecord, manifest: Manifest) -> None:
+def learn(record: CheckpointRecord, written: Written) -> None:
     """Remember what a checkpoint that is READY consists of."""
+    known = known_tensors(written.manifest, record.id, written.samples)
     with _lock:
-        consists_of = {record.model_class: known_tensors(manifest, record.id)}
-        _remember(record.run_id, {**_runs.get(record.run_id, {}), **consists_of})
+        _remember(record.run_id, {**_runs.get(record.run_id, {}), record.model_class: known})
 
 
 def forget(run_id: str) -> None:
