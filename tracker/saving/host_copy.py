@@ -7,6 +7,7 @@ several times a copy, because the system hands it out page by page.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -159,15 +160,22 @@ def _copy(plan: Plan, slab: Tensor) -> list[Tensor]:
     try:
         with torch.no_grad(), _fork_safe():
             for tensor, offset in zip(plan.tensors, plan.offsets, strict=True):
-                start, size = offset // tensor.element_size(), tensor.numel()
-                flat = typed[tensor.dtype].as_strided((size,), (1,), start)
-                copies.append(flat.view(tensor.shape))
+                start = offset // tensor.element_size()
+                slots = typed[tensor.dtype]
+                copies.append(slots.as_strided(tensor.shape, _strides(tensor), start))
                 _copy_into(copies[-1], tensor, streams)
     finally:
         # Also when it was interrupted: the slab must not be used again before.
         for stream in streams.values():
             stream.synchronize()
     return copies
+
+
+def _strides(tensor: Tensor) -> tuple[int, ...]:
+    """Return the strides of a tensor's contiguous copy."""
+    if tensor.is_contiguous():
+        return tensor.stride()
+    return tuple(math.prod(tensor.shape[axis + 1 :]) for axis in range(tensor.dim()))
 
 
 def _copy_into(
