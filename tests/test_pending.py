@@ -8,7 +8,7 @@ import torch
 import tracker
 from tracker import PendingCheckpoint
 from tracker.errors import StorageError
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 
 from .training import log
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.checkpoint import Checkpoint
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 
 
 class PendingCheckpoint:

@@ -34,7 +34,7 @@ from tracker.record.boundary import tracking_uri
 from tracker.saving import content, destination, files, pipeline, publish
 from tracker.saving.request import check_request
 from tracker.saving.snapshot import take
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 
 pytestmark = pytest.mark.usefixtures("workplace")
 

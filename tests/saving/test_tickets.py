@@ -12,7 +12,7 @@ import pytest
 from tests.catalog.examples import record
 from tracker.errors import RecordError, StorageError, TrackerError, TrackerWarning
 from tracker.saving import tickets
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 from tests.catalog.examples import record
 from tracker.errors import StorageError
 from tracker.saving import writer as room
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 from tracker.saving.writer import Job, Writer
 from tracker.types import CheckpointRecord
 

@@ -20,7 +20,7 @@ from tracker.saving import destination, ending, host_copy, tickets
 from tracker.saving.pipeline import Accepted, save
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot, take
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 from tracker.saving.writer import Job, writer
 
 _log = logging.getLogger("tracker.saving")
@@ -63,7 +63,7 @@ def accept(
     plan = host_copy.plan(snapshot)
     to = destination.find(tracking_uri(), run_id)
     ending.install()
-    job = Job(Ticket(request.name, to.label), plan.size)
+    job = Job(Ticket(request.name, to.label, plan.size), plan.size)
     with _withdrawn_on_failure(job):
         writer().reserve(job)
         copied = host_copy.copy(snapshot, plan, host_copy.pool(), job.resources)

@@ -24,7 +24,7 @@ from tracker.record.boundary import check_reachable
 from tracker.saving import spool, tickets
 from tracker.saving.delivery import deliver, written_uri
 from tracker.saving.spool import Delivery
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 from tracker.types import CheckpointRecord
 
 FIRST_PAUSE, LONGEST_PAUSE = 1, 60
@@ -141,9 +141,12 @@ class Deliverer:
             check_reachable(self._uri)
             self._in_vain += 1
             with _watched(self._uri, self._unreachable):
-                is_ours = job.ticket is not None
-                warn = job.ticket.warn if job.ticket is not None else _log.warning
-                return deliver(job.delivery, self._uri, warn=warn, wait=is_ours)
+                if job.ticket is None:
+                    return deliver(job.delivery, self._uri, warn=_log.warning, wait=False)
+                job.ticket.begin_to_send()
+                return deliver(
+                    job.delivery, self._uri, warn=job.ticket.warn, sent=job.ticket.add_sent
+                )
         except RecordUnreachableError as error:
             self._unreachable(error)
             raise

@@ -31,7 +31,7 @@ from tracker.saving.files import write_files
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot
 from tracker.saving.spool import Delivery
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 from tracker.saving.writer import Then
 from tracker.types import CheckpointRecord
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from tracker.saving.tickets import Ticket
+from tracker.saving.ticket import Ticket
 from tracker.types import CheckpointRecord
 
 MAX_CHECKPOINTS = 8
