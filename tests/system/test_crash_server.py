@@ -49,12 +49,13 @@ def test_trainings_and_servers_killed_at_random_moments(
     def server() -> Any:
         return mlflow_server(store.directory, *options, port=port)
 
+    kills = 0
     with fork_server(tmp_path_factory.mktemp("forks"), database_template) as forks:
         for _ in range(SERVERS):
             with server() as (_, process):
                 seconds = forks.train(store).seconds
                 for _ in range(KILLS_PER_SERVER):
-                    forks.train(store, kill_after=chance.uniform(0, seconds))
+                    kills += forks.train(store, kill_after=chance.uniform(0, seconds)).killed
                     examine(store)
                 forks.train(store, kill_after=chance.uniform(0, seconds), victim=process.pid)
         with server():
@@ -63,3 +64,4 @@ def test_trainings_and_servers_killed_at_random_moments(
             assert not forks.train(store).killed
             assert len(examine(store)) >= before + CHECKPOINTS - 1
             assert not store.waiting
+    assert kills >= SERVERS

@@ -13,7 +13,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
+import tracker
+from tests.models import Net
 from tests.training import log
+from tracker import api, settings
 from tracker.upkeep.doctor import Finding, examine
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -26,7 +29,7 @@ def findings() -> dict[str, Finding]:
 def test_everything_in_order_is_ok_and_counted(workplace: Path) -> None:
     log(epoch=1)
     found = findings()
-    assert list(found)[:3] == ["tracking store", "catalog", "artifact store"]
+    assert list(found)[:4] == ["tracking store", "catalog", "artifact store", "spool"]
     assert all(finding.ok for finding in found.values())
     assert found["tracking store"].detail == "answers; 1 experiment"
     assert found["catalog"].detail.startswith("answers; 1 checkpoint, schema ")
@@ -89,6 +92,32 @@ def test_a_remote_artifact_store_is_asked(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "digits")
     store = findings()["artifact store"]
     assert (store.ok, store.value) == (False, "nonsense://bucket")
+
+
+def test_checkpoints_that_wait_to_be_sent_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_OFFLINE", "1")
+    tracker.log_checkpoint(Net(), epoch=1)
+    tracker.flush()
+    spool = findings()["spool"]
+    assert (spool.ok, spool.value) == (None, str(settings.spool_directory()))
+    assert spool.detail == "1 checkpoint waits there: `tracker sync` sends what it can"
+
+
+def test_a_checkpoint_that_was_refused_is_a_fault_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = mlflow.start_run()
+    mlflow.end_run()
+    monkeypatch.setenv("TRACKER_OFFLINE", "1")
+    tracker.log_checkpoint(Net(), epoch=1, run_id=run.info.run_id)
+    tracker.flush()
+    monkeypatch.delenv("TRACKER_OFFLINE")
+    mlflow.delete_run(run.info.run_id)
+    assert api.sync()[0].error is not None
+    spool = findings()["spool"]
+    assert spool.ok is False
+    assert "epoch-1" in spool.detail
+    assert "deleted" in spool.detail
 
 
 def test_a_package_that_is_missing_fails_with_what_to_install(

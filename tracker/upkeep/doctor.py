@@ -1,4 +1,4 @@
-"""Looks at what is in force and whether it answers: tracking, catalog, artifacts, versions."""
+"""Looks at what is in force and whether it answers: MLflow, catalog, artifacts, spool, versions."""
 
 from __future__ import annotations
 
@@ -44,12 +44,14 @@ def examine() -> list[Finding]:
             Finding("tracking store", shown, None, detail),
             Finding("catalog", shown, None, detail),
             Finding("artifact store", str(missing.parent / "mlruns"), None, detail),
+            _spool(),
             *_versions(),
         ]
     return [
         _look("tracking store", shown, _tracking_answers),
         _look("catalog", _shown_catalog(uri), lambda: _catalog_answers(uri)),
         _artifact_store(),
+        _spool(),
         *_versions(),
     ]
 
@@ -107,6 +109,23 @@ def _artifact_store() -> Finding:
         writable,
         "can be written" if writable else f"{existing} can't be written by this user",
     )
+
+
+def _spool() -> Finding:
+    from tracker.saving import spool
+
+    shown = str(settings.spool_directory())
+    unreadable: list[TrackerError] = []
+    try:
+        waiting = spool.waiting(unreadable.append)
+    except TrackerError as error:
+        return Finding("spool", shown, False, str(error))
+    failed = [*map(str, unreadable), *(f"{d.name}: {d.error}" for d in waiting if d.refused)]
+    if not waiting and not failed:
+        return Finding("spool", shown, True, "nothing waits to be sent")
+    count = f"{len(waiting)} checkpoint{'s wait' if len(waiting) != 1 else ' waits'}"
+    detail = "; ".join([f"{count} there: `tracker sync` sends what it can", *failed])
+    return Finding("spool", shown, False if failed else None, detail)
 
 
 def _versions() -> list[Finding]:
