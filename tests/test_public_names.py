@@ -23,6 +23,8 @@ DOCUMENTED = [
     "TrackerError",
     "__version__",
     "best_checkpoint",
+    "best_checkpoints",
+    "best_of_each_run",
     "flush",
     "get_checkpoint",
     "load_model",

@@ -20,6 +20,8 @@ from wrapt import when_imported
 if TYPE_CHECKING:
     from tracker.api import (
         best_checkpoint,
+        best_checkpoints,
+        best_of_each_run,
         flush,
         get_checkpoint,
         load_model,
@@ -41,6 +43,8 @@ _HOMES = {
     "PendingCheckpoint": "tracker.pending",
     "TrackerError": "tracker.errors",
     "best_checkpoint": "tracker.api",
+    "best_checkpoints": "tracker.api",
+    "best_of_each_run": "tracker.api",
     "flush": "tracker.api",
     "get_checkpoint": "tracker.api",
     "load_model": "tracker.api",
@@ -57,6 +61,8 @@ __all__ = [
     "TrackerError",
     "__version__",
     "best_checkpoint",
+    "best_checkpoints",
+    "best_of_each_run",
     "flush",
     "get_checkpoint",
     "load_model",

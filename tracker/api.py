@@ -224,6 +224,79 @@ def best_checkpoint(
     return Checkpoint(find.best(open_current(), scope, metric, mode))
 
 
+def best_checkpoints(
+    metric: str,
+    *,
+    k: int = 10,
+    mode: str | None = None,
+    experiment: str | Sequence[str] | None = None,
+    run_id: str | None = None,
+    filter_string: str = "",
+) -> list[Checkpoint]:
+    """Return the ``k`` checkpoints at which a metric was best, the best first.
+
+    Args:
+        metric: The metric's name.
+        k: How many at most.
+        mode: See `best_checkpoint`, as all that follows.
+        experiment: An experiment's name, or several; all by default.
+        run_id: Only checkpoints of this run.
+        filter_string: See `search_checkpoints`.
+
+    Raises:
+        NotFoundError: Nothing matches; lists what exists.
+        InvalidArgumentError: The direction is not clear; says how to give it.
+
+    Example:
+        >>> three = tracker.best_checkpoints("val_loss", k=3, experiment="digits")
+        >>> ensemble = [checkpoint.load_model() for checkpoint in three]
+    """
+    tickets.wait()
+    scope = find.make_scope(experiment, run_id, filter_string)
+    found = find.top(open_current(), scope, metric, mode, k)
+    return [Checkpoint(record) for record in found]
+
+
+def best_of_each_run(
+    metric: str,
+    *,
+    mode: str | None = None,
+    experiment: str | Sequence[str] | None = None,
+    filter_string: str = "",
+    max_results: int | None = 100,
+) -> list[Checkpoint]:
+    """Return the checkpoint of every run at which a metric was best, the best run first.
+
+    Runs that do not have the metric, or NaN alone, are left out.
+
+    Args:
+        metric: The metric's name.
+        mode: See `best_checkpoint`, as all that follows.
+        experiment: An experiment's name, or several; all by default.
+        filter_string: See `search_checkpoints`; of each run the best that matches is returned.
+        max_results: How many runs at most; None for all.
+
+    Raises:
+        NotFoundError: Nothing matches; lists what exists.
+        InvalidArgumentError: The direction is not clear; says how to give it.
+
+    Example:
+        >>> for checkpoint in tracker.best_of_each_run("val_loss", experiment="digits"):
+        ...     print(checkpoint.run_id, checkpoint.epoch, checkpoint.metrics["val_loss"])
+    """
+    tickets.wait()
+    scope = find.make_scope(experiment, None, filter_string)
+    found = find.best_of_each_run(open_current(), scope, metric, mode, max_results=max_results)
+    return [Checkpoint(record) for record in found]
+
+
+def metric_history(
+    run_ids: Sequence[str], metric: str
+) -> dict[str, list[tuple[int | None, float]]]:
+    """Return by run the values of a metric over its epochs, for a sparkline; NaN included."""
+    return find.history(open_current(), run_ids, metric)
+
+
 def get_checkpoint(
     run_id: str | None = None,
     *,

@@ -14,9 +14,11 @@ from tracker.catalog.database import (
     head_revision,
     open_catalog,
 )
-from tracker.catalog.filters import parse_filter, parse_order
+from tracker.catalog.filters import fields_asked_for, parse_filter, parse_order
 from tracker.catalog.location import catalog_uri, is_mirror, is_server
+from tracker.catalog.names import did_you_mean, metric_names, quoted, text_names, unstorable
 from tracker.catalog.opening import open_for_logging, open_for_reading, open_for_reindexing
+from tracker.catalog.per_run import best_of_each_run, history
 from tracker.catalog.queries import (
     at,
     best,
@@ -28,6 +30,7 @@ from tracker.catalog.queries import (
     metric_counts,
     run_ids,
     search,
+    top,
 )
 from tracker.catalog.scope import Scope
 from tracker.catalog.writes import put, remove
@@ -37,18 +40,23 @@ __all__ = [
     "Scope",
     "at",
     "best",
+    "best_of_each_run",
     "by_id",
     "catalog_uri",
     "count",
     "create_or_upgrade",
     "current_revision",
+    "did_you_mean",
     "epochs",
     "experiment_names",
+    "fields_asked_for",
     "head_revision",
+    "history",
     "is_mirror",
     "is_server",
     "latest",
     "metric_counts",
+    "metric_names",
     "open_catalog",
     "open_for_logging",
     "open_for_reading",
@@ -56,7 +64,11 @@ __all__ = [
     "parse_filter",
     "parse_order",
     "put",
+    "quoted",
     "remove",
     "run_ids",
     "search",
+    "text_names",
+    "top",
+    "unstorable",
 ]

@@ -7,6 +7,7 @@ here nothing is known of the database, and values stay values all the way.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -114,6 +115,24 @@ def parse_filter(text: str) -> Condition | None:
     if sum(1 for _ in tree.find_data("comparison")) > MAX_COMPARISONS:
         raise _error(text, None, f"It has more than {MAX_COMPARISONS} comparisons.", _EXAMPLE)
     return _condition(tree.children[0], text)
+
+
+def fields_asked_for(text: str) -> list[Field]:
+    """Return the fields of a filter that must be there for it to match, without repetitions.
+
+    Raises:
+        FilterSyntaxError: It does not follow the syntax; the message shows where.
+    """
+    condition = parse_filter(text)
+    return [] if condition is None else list(dict.fromkeys(_fields(condition)))
+
+
+def _fields(condition: Condition) -> Iterator[Field]:
+    if not isinstance(condition, Comparison):
+        for each in condition.conditions:
+            yield from _fields(each)
+    elif condition.comparator != "IS NULL":
+        yield condition.field
 
 
 def parse_order(text: str) -> Order:

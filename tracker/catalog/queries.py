@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, 
 
 from tracker.catalog.conditions import attribute_column, keyed_value
 from tracker.catalog.filters import parse_order
+from tracker.catalog.ranking import by_value, earliest, ranked_conditions
 from tracker.catalog.records import load_records
 from tracker.catalog.scope import Scope, checkpoint_conditions, metric_conditions
 from tracker.catalog.tables import Checkpoint, Experiment, Metric
@@ -70,24 +71,39 @@ def best(engine: Engine, scope: Scope, metric: str, mode: Mode) -> CheckpointRec
         metric: The metric's name.
         mode: ``min`` or ``max``.
     """
-    if mode not in ("min", "max"):
-        raise InvalidArgumentError(f"mode={mode!r}: it must be 'min' or 'max'.")
-    with reading(engine) as connection:
-        conditions = [
-            *metric_conditions(connection, scope),
-            Metric.key == metric,
-            Metric.value.is_not(None),
-        ]
-        # In two steps, each a look-up at one end of an index: the value, and among the
-        # checkpoints that have it the earliest.
-        by_value = Metric.value.asc() if mode == "min" else Metric.value.desc()
-        value = connection.execute(
-            select(Metric.value).where(*conditions).order_by(by_value).limit(1)
-        ).scalar_one_or_none()
-        earliest = (Metric.epoch.asc().nulls_last(), Metric.created_at, Metric.checkpoint_id)
-        query = select(Metric.checkpoint_id).where(*conditions, Metric.value == value)
-        found = _load(connection, query.order_by(*earliest).limit(1))
+    found = top(engine, scope, metric, mode, 1)
     return found[0] if found else None
+
+
+def top(
+    engine: Engine, scope: Scope, metric: str, mode: Mode, limit: int
+) -> list[CheckpointRecord]:
+    """Return the checkpoints with the best values of a metric, the best first.
+
+    NaN and ties are as in `best`.
+
+    Args:
+        engine: The catalog.
+        scope: Which checkpoints.
+        metric: The metric's name.
+        mode: ``min`` or ``max``.
+        limit: How many at most, 1 or more.
+    """
+    with reading(engine) as connection:
+        ranked = select(Metric.checkpoint_id).where(*ranked_conditions(connection, scope, metric))
+        by = by_value(mode)
+        # The last value first, at one end of an index: as many checkpoints as there are may have
+        # it, and sorting these by epoch to take a few would be the whole cost.
+        last = connection.execute(
+            ranked.with_only_columns(Metric.value).order_by(by).limit(1).offset(limit - 1)
+        ).scalar_one_or_none()
+        if last is None:
+            return _load(connection, ranked.order_by(by, *earliest()))
+        better = Metric.value < last if mode == "min" else Metric.value > last
+        ids = [] if limit == 1 else _ids(connection, ranked.where(better).order_by(by, *earliest()))
+        equal = ranked.where(Metric.value == last).order_by(*earliest())
+        ids += _ids(connection, equal.limit(limit - len(ids)))
+        return load_records(connection, ids)
 
 
 def at(
@@ -160,8 +176,16 @@ def run_ids(engine: Engine, scope: Scope, limit: int) -> list[str]:
         return list(connection.execute(query.limit(limit)).scalars())
 
 
-def metric_counts(engine: Engine, scope: Scope) -> dict[str, tuple[int, int]]:
-    """Return by metric how many checkpoints of a scope have it, and in how many it isn't NaN."""
+def metric_counts(
+    engine: Engine, scope: Scope, metric: str | None = None
+) -> dict[str, tuple[int, int]]:
+    """Return by metric how many checkpoints of a scope have it, and in how many it isn't NaN.
+
+    Args:
+        engine: The catalog.
+        scope: Which checkpoints; all of them are looked at.
+        metric: Only this one.
+    """
     with reading(engine) as connection:
         query = (
             select(Metric.key, func.count(), func.count(Metric.value))
@@ -169,6 +193,8 @@ def metric_counts(engine: Engine, scope: Scope) -> dict[str, tuple[int, int]]:
             .group_by(Metric.key)
             .order_by(Metric.key)
         )
+        if metric is not None:
+            query = query.where(Metric.key == metric)
         return {key: (total, numbers) for key, total, numbers in connection.execute(query)}
 
 
@@ -196,8 +222,12 @@ def _ids_of(connection: Connection, scope: Scope) -> Select[Any]:
     return select(Checkpoint.id).where(*checkpoint_conditions(connection, scope))
 
 
+def _ids(connection: Connection, query: Select[Any]) -> list[str]:
+    return list(connection.execute(query).scalars())
+
+
 def _load(connection: Connection, ids: Select[Any]) -> list[CheckpointRecord]:
-    return load_records(connection, connection.execute(ids).scalars().all())
+    return load_records(connection, _ids(connection, ids))
 
 
 def _starts_with(prefix: str) -> ColumnElement[bool]:

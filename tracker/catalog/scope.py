@@ -49,6 +49,12 @@ def metric_conditions(connection: Connection, scope: Scope) -> list[ColumnElemen
     return [*_placed(connection, scope, Metric), *joined, *filtered]
 
 
+def experiment_ids(connection: Connection, names: Sequence[str]) -> Sequence[str]:
+    """Return the ids of the experiments with these names; unknown names have none."""
+    query = select(Experiment.id).where(Experiment.name.in_(names))
+    return connection.execute(query).scalars().all()
+
+
 def _placed(
     connection: Connection, scope: Scope, table: type[Checkpoint] | type[Metric]
 ) -> list[ColumnElement[bool]]:
@@ -56,8 +62,7 @@ def _placed(
     if scope.run_id is not None:
         conditions.append(table.run_id == scope.run_id)
     if scope.experiments is not None:
-        names = Experiment.name.in_(scope.experiments)
-        ids = connection.execute(select(Experiment.id).where(names)).scalars().all()
+        ids = experiment_ids(connection, scope.experiments)
         conditions.append(_one_of(table.experiment_id, ids))
     return conditions
 

@@ -1,19 +1,22 @@
-"""Asks the catalog for checkpoints; where nothing matches, says what there is instead."""
+"""Asks the catalog for checkpoints. Whether a name exists is asked only where nothing was found."""
 
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tracker import catalog
-from tracker.catalog import Engine, Scope
-from tracker.errors import InvalidArgumentError, NotFoundError
+from tracker.catalog import Engine, Scope, quoted
+from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
+from tracker.loading import missing
 from tracker.loading.direction import direction
-from tracker.types import CheckpointRecord
+from tracker.types import CheckpointRecord, Mode
 
 _MAX_LISTED = 10
 _MAX_WHOLE = 2**63 - 1
+_MAX_TOP = 1_000_000
 
 
 def make_scope(
@@ -22,7 +25,7 @@ def make_scope(
     """Return where to look.
 
     Raises:
-        InvalidArgumentError: An argument is of the wrong type.
+        InvalidArgumentError: An argument is of the wrong type, or can't be a name.
     """
     names = (experiment,) if isinstance(experiment, str) else experiment
     if names is not None:
@@ -31,20 +34,26 @@ def make_scope(
             raise InvalidArgumentError(
                 f"experiment={experiment!r}: expected an experiment's name, or a list of names."
             )
+        for each in names:
+            _check_storable("experiment", each)
     for name, value in (("run_id", run_id), ("filter_string", filter_string)):
         if value is not None and not isinstance(value, str):
             raise InvalidArgumentError(f"{name}={value!r}: expected text.")
+    if run_id is not None:
+        _check_storable("run_id", run_id)
     return Scope(names, run_id, filter_string or "")
 
 
 def search(
-    engine: Engine, scope: Scope, *, order_by: Sequence[str] | None, max_results: int | None
+    engine: Engine,
+    scope: Scope,
+    *,
+    order_by: Sequence[str] | None,
+    max_results: int | None,
+    offset: int = 0,
 ) -> list[CheckpointRecord]:
     """Return the checkpoints that match, the newest first unless ordered otherwise."""
-    if max_results is not None and (
-        type(max_results) is not int or not 0 < max_results <= _MAX_WHOLE
-    ):
-        raise InvalidArgumentError(f"max_results={max_results!r}: expected 1 or more, or None.")
+    limit, skipped = _limit(max_results), _offset(offset)
     if isinstance(order_by, str):
         order_by = [order_by]
     if not isinstance(order_by or (), Iterable) or not all(
@@ -53,34 +62,59 @@ def search(
         raise InvalidArgumentError(
             f"order_by={order_by!r}: expected a list such as ['metrics.val_loss ASC']."
         )
-    _check_exists(engine, scope)
-    return catalog.search(engine, scope, order_by=order_by or (), max_results=max_results)
+    _check_all_exist(engine, scope)
+    found = catalog.search(
+        engine, scope, order_by=order_by or (), max_results=limit, offset=skipped
+    )
+    if not found and not skipped:
+        missing.check_exists(engine, scope)
+        unknown = missing.unknown_names(engine, scope)
+        if unknown:
+            warnings.warn(f"Nothing was found. {unknown}", TrackerWarning, stacklevel=3)
+    return found
 
 
 def best(engine: Engine, scope: Scope, metric: str, mode: str | None) -> CheckpointRecord:
     """Return the checkpoint with the best value of a metric at its own step."""
-    if not isinstance(metric, str) or not metric:
-        raise InvalidArgumentError(f"metric={metric!r}: expected a metric's name.")
-    _check_exists(engine, scope)
-    counts = catalog.metric_counts(engine, Scope(scope.experiments, scope.run_id))
-    total, usable = counts.get(metric, (0, 0))
-    where = _where(scope)
-    if not total:
-        raise NotFoundError(
-            f"No checkpoint{where} has the metric {metric!r}. {_listed('Metrics', sorted(counts))}"
-        )
-    if not usable:
-        raise NotFoundError(
-            f"The metric {metric!r} is NaN in all {total} checkpoints{where} that have it, so none "
-            "is the best. Look at them with search_checkpoints() or `tracker list`."
-        )
-    found = catalog.best(engine, scope, metric, direction(metric, mode))
-    if found is None:
-        raise NotFoundError(
-            f"{usable} checkpoints{where} have the metric {metric!r}, but none of them matches the "
-            f"filter {scope.filter_string!r}."
-        )
+    return top(engine, scope, metric, mode, 1)[0]
+
+
+def top(
+    engine: Engine, scope: Scope, metric: str, mode: str | None, k: int
+) -> list[CheckpointRecord]:
+    """Return the checkpoints with the best values of a metric, the best first; at least one."""
+    if (_limit(k, "k") or 0) > _MAX_TOP:
+        raise InvalidArgumentError(f"k={k}: expected {_MAX_TOP:,} at most.")
+    towards = _mode(engine, scope, metric, mode)
+    found = catalog.top(engine, scope, metric, towards, int(k))
+    if not found:
+        raise missing.nothing_ranked(engine, scope, metric)
     return found
+
+
+def best_of_each_run(
+    engine: Engine,
+    scope: Scope,
+    metric: str,
+    mode: str | None,
+    *,
+    max_results: int | None,
+    offset: int = 0,
+) -> list[CheckpointRecord]:
+    """Return the best checkpoint of every run that has the metric, the best run first."""
+    limit, skipped = _limit(max_results), _offset(offset)
+    towards = _mode(engine, scope, metric, mode)
+    found = catalog.best_of_each_run(engine, scope, metric, towards, limit=limit, offset=skipped)
+    if not found and not skipped:
+        raise missing.nothing_ranked(engine, scope, metric)
+    return found
+
+
+def history(
+    engine: Engine, run_ids: Sequence[str], metric: str
+) -> dict[str, list[tuple[int | None, float]]]:
+    """Return by run the values of a metric over its epochs; see `tracker.catalog.history`."""
+    return catalog.history(engine, run_ids, metric)
 
 
 def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) -> CheckpointRecord:
@@ -90,15 +124,17 @@ def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) ->
     one run are another matter: which one is meant can't be guessed.
     """
     epoch, step = _whole("epoch", epoch), _whole("step", step)
-    _check_exists(engine, scope)
+    _check_all_exist(engine, scope)
     if epoch is None and step is None:
         latest = catalog.latest(engine, scope)
         if latest is None:
-            raise NotFoundError(f"No checkpoint{_where(scope)} was logged yet.")
+            missing.check_exists(engine, scope)
+            raise NotFoundError(f"No checkpoint{missing.where(scope)} was logged yet.")
         return latest
     found = catalog.at(engine, scope, epoch=epoch, step=step)
     if not found:
-        raise _no_such_epoch(engine, scope, epoch, step)
+        missing.check_exists(engine, scope)
+        raise missing.no_such_epoch(engine, scope, epoch, step)
     newest = max(found, key=lambda r: (r.created_at, r.step or 0, r.id))
     rivals = [r for r in found if r.run_id == newest.run_id and r.model_class != newest.model_class]
     if rivals:
@@ -110,7 +146,7 @@ def _whole(name: str, value: Any) -> int | None:
     """Return a number that a script gave, NumPy's included, as an integer."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if not _is_whole(value):
         raise InvalidArgumentError(f"{name}={value!r}: expected an integer.")
     if abs(int(value)) > _MAX_WHOLE:
         raise InvalidArgumentError(f"{name}={value} is out of range: no checkpoint can have it.")
@@ -119,13 +155,10 @@ def _whole(name: str, value: Any) -> int | None:
 
 def by_id(engine: Engine, identifier: str) -> CheckpointRecord:
     """Return the checkpoint of an id, or of a prefix that only one id has."""
+    _check_storable("The id", identifier)
     found = catalog.by_id(engine, identifier) if identifier else []
     if not found:
-        newest = catalog.search(engine, Scope(), max_results=_MAX_LISTED)
-        ids = [f"{record.id} ({record.experiment}, {record.name})" for record in newest]
-        raise NotFoundError(
-            f"There is no checkpoint with the id {identifier!r}. {_listed('The newest', ids)}"
-        )
+        raise missing.no_such_id(engine, identifier)
     if len(found) > 1:
         ids = [record.id for record in found]
         raise InvalidArgumentError(
@@ -136,55 +169,62 @@ def by_id(engine: Engine, identifier: str) -> CheckpointRecord:
 
 def by_run_and_name(engine: Engine, run_id: str, name: str) -> CheckpointRecord:
     """Return the newest checkpoint of a run with a name such as ``epoch-6``."""
-    scope = Scope(run_id=run_id)
-    _check_exists(engine, scope)
-    records = catalog.search(engine, scope, max_results=None)
-    for record in records:
-        if record.name == name:
-            return record
-    names = [record.name for record in records]
-    raise NotFoundError(
-        f"Run {run_id} has no checkpoint named {name!r}. {_listed('It has', names)}"
-    )
+    _check_storable("The run's id", run_id)
+    _check_storable("The name", name)
+    value = name.replace("'", "''")
+    found = catalog.search(engine, Scope(None, run_id, f"name = '{value}'"), max_results=1)
+    if not found:
+        raise missing.no_such_name(engine, run_id, name)
+    return found[0]
 
 
-def _check_exists(engine: Engine, scope: Scope) -> None:
-    """Raise NotFoundError for an experiment or run that the catalog does not know."""
-    for name in scope.experiments or ():
-        known = catalog.experiment_names(engine)
-        if name not in known:
-            raise NotFoundError(
-                f"No checkpoint was logged in an experiment named {name!r}. "
-                f"{_listed('Experiments', known)}"
-            )
-    if scope.run_id is not None and not catalog.count(engine, Scope(run_id=scope.run_id)):
-        runs = catalog.run_ids(engine, Scope(scope.experiments), _MAX_LISTED)
-        raise NotFoundError(
-            f"No checkpoint was logged in a run with the id {scope.run_id!r}. "
-            f"{_listed('The newest runs', runs)}"
+def _mode(engine: Engine, scope: Scope, metric: str, mode: str | None) -> Mode:
+    """Return in which direction to look, after a look at the arguments."""
+    if not isinstance(metric, str) or not metric:
+        raise InvalidArgumentError(f"metric={metric!r}: expected a metric's name.")
+    _check_storable("metric", metric)
+    _check_all_exist(engine, scope)
+    try:
+        return direction(metric, mode)
+    except InvalidArgumentError:
+        # A name that does not exist is the better reason.
+        missing.check_exists(engine, scope)
+        missing.check_metric(engine, scope, metric)
+        raise
+
+
+def _check_all_exist(engine: Engine, scope: Scope) -> None:
+    # Of one experiment an empty answer tells; of several, one may be missing in a full one.
+    if scope.experiments is not None and len(scope.experiments) > 1:
+        missing.check_exists(engine, scope)
+
+
+def _check_storable(name: str, text: str) -> None:
+    found = catalog.unstorable(text)
+    if found is not None:
+        raise InvalidArgumentError(
+            f"{name}={quoted(text)}: the character {found[0]!r} can't be in a database, so nothing "
+            "has such a name."
         )
 
 
-def _no_such_epoch(
-    engine: Engine, scope: Scope, epoch: int | None, step: int | None
-) -> NotFoundError:
-    asked = " and ".join(
-        f"{name} {value}" for name, value in (("epoch", epoch), ("step", step)) if value is not None
-    )
-    message = f"No checkpoint{_where(scope)} is of {asked}."
-    if epoch is not None and step is not None:
-        records = catalog.at(engine, scope, epoch=epoch, step=None)
-        if records:
-            steps = sorted({record.step for record in records if record.step is not None})
-            return NotFoundError(
-                f"{message} {_listed('Steps of that epoch', list(map(str, steps)))}"
-            )
-    if epoch is not None:
-        known = [str(number) for number in catalog.epochs(engine, scope)]
-        return NotFoundError(f"{message} {_listed('Epochs', known)}")
-    records = catalog.search(engine, scope, max_results=_MAX_LISTED)
-    steps = sorted({record.step for record in records if record.step is not None})
-    return NotFoundError(f"{message} {_listed('Newest steps', [str(s) for s in steps])}")
+def _limit(value: Any, name: str = "max_results") -> int | None:
+    if value is None and name == "max_results":
+        return None
+    if _is_whole(value) and 0 < value <= _MAX_WHOLE:
+        return int(value)
+    or_none = ", or None" if name == "max_results" else ""
+    raise InvalidArgumentError(f"{name}={value!r}: expected 1 or more{or_none}.")
+
+
+def _offset(value: Any) -> int:
+    if _is_whole(value) and 0 <= value <= _MAX_WHOLE:
+        return int(value)
+    raise InvalidArgumentError(f"offset={value!r}: expected 0 or more.")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _ambiguous(found: list[CheckpointRecord]) -> InvalidArgumentError:
@@ -193,17 +233,3 @@ def _ambiguous(found: list[CheckpointRecord]) -> InvalidArgumentError:
         f"Run {found[0].run_id} has checkpoints of several models there; take one by its id with "
         f"load_model('m-…'), or search_checkpoints(\"attributes.model_class = '…'\"):\n{lines}"
     )
-
-
-def _where(scope: Scope) -> str:
-    parts = [f" of run {scope.run_id}"] if scope.run_id else []
-    if scope.experiments:
-        parts.append(" in " + ", ".join(map(repr, scope.experiments)))
-    return "".join(parts)
-
-
-def _listed(what: str, names: Sequence[str]) -> str:
-    if not names:
-        return f"{what}: none."
-    more = f" and {len(names) - _MAX_LISTED * 2} more" if len(names) > _MAX_LISTED * 2 else ""
-    return f"{what}: {', '.join(names[: _MAX_LISTED * 2])}{more}."
