@@ -3,8 +3,8 @@
 Every measurement is a process of its own, and the contenders take turns at going first, all on one
 disk. A call's time ends when training may go on; a checkpoint is done when its bytes are on the
 disk (what does not sync by itself is synced). All numbers of the state change between checkpoints,
-but for the frozen ones, of which one percent does. The table shows medians. Needs Linux, and disk
-space for ten times the largest state.
+but for the frozen ones, of which one percent does. The table shows medians; the goals below it are
+those for 500 MB. Needs Linux, and disk space for ten times the largest state.
 
     python benchmarks/saving.py --megabytes 1 50 500 2000 --repeat 3
 """
@@ -33,6 +33,7 @@ from savers.contenders import (
     LOG_MODEL_PICKLED,
     MEMORY_COPY,
     RAW_WRITE,
+    SYNCED_WRITE,
     TORCH_SAVE,
     TRACKER,
 )
@@ -62,7 +63,8 @@ GOALS = [
     Goal("mlflow.pytorch.log_model waits x tracker", (LOG_MODEL, "wait"), WAIT, ">=", 50),
     Goal("log_model at its fastest waits x tracker", (LOG_MODEL_PICKLED, "wait"), WAIT, ">=", 50),
     Goal("tracker waits x memory copies", WAIT, (MEMORY_COPY, "wait"), "<=", 2),
-    Goal("throughput / that of a raw write", (RAW_WRITE, "sustained"), SUSTAINED, ">=", 0.8),
+    Goal("throughput / raw, each synced", (SYNCED_WRITE, "sustained"), SUSTAINED, ">=", 0.8),
+    Goal("throughput / raw, synced at the end", (RAW_WRITE, "sustained"), SUSTAINED, ">=", 0.8),
     Goal("frozen / torch.save, bytes", (TRACKER, "frozen"), (TORCH_SAVE, "frozen"), "<=", 0.02),
     Goal("extra memory / state", (TRACKER, "memory"), (TRACKER, "state"), "<=", 1.2),
 ]

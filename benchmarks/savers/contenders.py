@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,13 +109,15 @@ def start_async_save_with_kept_memory() -> Save:
     )
 
 
-def start_raw_write() -> Save:
+def start_raw_write(*, sync: bool = False) -> Save:
     def save(model: nn.Module, number: int) -> Pending:
         with open(ARTIFACTS / f"epoch-{number}", "wb", buffering=0) as file:
             for parameter in model.parameters():
                 data = parameter.detach().numpy().data.cast("B")
                 while data:
                     data = data[file.write(data) :]
+            if sync:
+                os.fsync(file.fileno())
         return Written()
 
     return save
@@ -142,6 +145,7 @@ LOG_MODEL_PICKLED = "log_model, pickled, requirements given"
 ASYNC_SAVE = "torch.distributed async_save"
 ASYNC_SAVE_WITH_KEPT_MEMORY = "async_save, memory kept"
 RAW_WRITE = "raw write"
+SYNCED_WRITE = "raw write, each synced"
 MEMORY_COPY = "memory copy"
 
 CONTENDERS: dict[str, Callable[[], Save]] = {
@@ -152,5 +156,6 @@ CONTENDERS: dict[str, Callable[[], Save]] = {
     ASYNC_SAVE: start_async_save,
     ASYNC_SAVE_WITH_KEPT_MEMORY: start_async_save_with_kept_memory,
     RAW_WRITE: start_raw_write,
+    SYNCED_WRITE: partial(start_raw_write, sync=True),
     MEMORY_COPY: start_memory_copy,
 }
