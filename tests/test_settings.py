@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tracker import settings
+from tracker.errors import InvalidArgumentError
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +14,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         "MLFLOW_TRACKING_URI",
         "TRACKER_CATALOG_URI",
         "TRACKER_CACHE_DIR",
+        "TRACKER_CACHE_SIZE",
         "TRACKER_SPOOL_DIR",
         "TRACKER_OFFLINE",
         "XDG_CACHE_HOME",
@@ -59,6 +61,33 @@ def test_the_cache_follows_its_own_variable_then_the_desktop_standard(
     assert settings.cache_directory() == Path("/var/cache/ada/tracker")
     monkeypatch.setenv("TRACKER_CACHE_DIR", "~/models")
     assert settings.cache_directory() == Path.home() / "models"
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ("", None),
+        ("0", 0),
+        ("500", 500),
+        ("500b", 500),
+        ("500MB", 500_000_000),
+        ("1.5 GiB", 3 << 29),
+        ("2k", 2000),
+        ("1tb", 10**12),
+    ],
+)
+def test_the_size_of_the_cache_has_a_unit(
+    given: str, size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_CACHE_SIZE", given)
+    assert settings.cache_size() == size
+
+
+@pytest.mark.parametrize("given", ["much", "-1GB", "20 GB of it", "5iB", "1e9", "GB"])
+def test_what_is_no_size_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_CACHE_SIZE", given)
+    with pytest.raises(InvalidArgumentError, match=r"TRACKER_CACHE_SIZE=.* is no size"):
+        settings.cache_size()
 
 
 def test_trusted_packages_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ import os
 import re
 from pathlib import Path
 
+from tracker.errors import InvalidArgumentError
+
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 """MLflow 3's own default: a SQLite file in the working directory."""
 
@@ -33,6 +35,25 @@ def cache_directory() -> Path:
         return Path(given).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "tracker"
+
+
+def cache_size() -> int | None:
+    """Return ``TRACKER_CACHE_SIZE`` in bytes, or None if it is not set: ``20GB``, ``1.5TiB``.
+
+    Raises:
+        InvalidArgumentError: It is no size.
+    """
+    given = os.environ.get("TRACKER_CACHE_SIZE", "").strip()
+    if not given:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *(?:([kmgt])(i?))?b?", given, re.IGNORECASE)
+    if match is None:
+        raise InvalidArgumentError(
+            f"TRACKER_CACHE_SIZE={given!r} is no size; expected bytes, or a number with a unit: "
+            "500MB, 20GB, 1.5TiB."
+        )
+    number, unit, binary = match.groups(default="")
+    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(unit.lower() or " "))
 
 
 def spool_directory() -> Path:

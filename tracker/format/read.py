@@ -112,8 +112,19 @@ class StoredCheckpoint:
             self._verify_tensors(group, entries, again=False)
         return {name: self._mapped(group, name) for name in entries}
 
-    def verify(self, group: str | None = None) -> None:
+    def verify(
+        self,
+        group: str | None = None,
+        names: Iterable[str] | None = None,
+        *,
+        again: bool = True,
+    ) -> None:
         """Read every byte of the checkpoint, or of one group of tensors, and compare its digest.
+
+        Args:
+            group: The group; all, and every other file, by default.
+            names: Tensors of the group; all by default.
+            again: Whether to read tensors that were verified before.
 
         Raises:
             CorruptCheckpointError: Something differs; names the file and the tensor.
@@ -121,12 +132,43 @@ class StoredCheckpoint:
             StorageError: The disk refused.
         """
         if group is not None:
-            self._verify_tensors(group, self._group(group), again=True)
+            chosen = self._group(group) if names is None else names
+            self._verify_tensors(group, chosen, again=again)
             return
         for each, entries in self.manifest.tensors.items():
-            self._verify_tensors(each, entries, again=True)
+            self._verify_tensors(each, entries, again=again)
         for name in self.manifest.files.keys() - self._tensor_files():
             self.read_file(name)
+
+    def files_for(self, groups: Iterable[str] | None = None) -> list[str]:
+        """Return what the manifest calls the files that are needed for groups of tensors.
+
+        These are the files that hold tensors of the groups, and those that hold none; all for
+        None, and nothing for no group.
+        """
+        every = self.manifest.tensors if groups is None else list(groups)
+        if groups is not None and not every:
+            return []
+        holding = {entry.file for group in every for entry in self._group(group).values()}
+        return sorted(holding | (self.manifest.files.keys() - self._tensor_files()))
+
+    def verify_file(self, name: str) -> None:
+        """Read what the checkpoint consists of in one file, and compare its digests.
+
+        Args:
+            name: What the manifest calls the file.
+
+        Raises:
+            CorruptCheckpointError: Something differs; names the file and the tensor.
+            FormatError: The file and the manifest disagree.
+            StorageError: The disk refused.
+        """
+        if name not in self._tensor_files():
+            self.read_file(name)
+            return
+        for group, entries in self.manifest.tensors.items():
+            inside_file = [tensor for tensor, entry in entries.items() if entry.file == name]
+            self._verify_tensors(group, inside_file, again=False)
 
     def read_file(self, path: str) -> bytes:
         """Return the content of a file that does not hold tensors, once its digest is compared.

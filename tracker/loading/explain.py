@@ -17,7 +17,7 @@ from tracker.format import Manifest
 from tracker.format.dtypes import DTYPES
 from tracker.loading.classes import check_classes, imports_for
 from tracker.loading.differences import source_differences
-from tracker.loading.fetch import fetch, is_local
+from tracker.loading.fetch import FOR_MODEL, fetch, is_local, verified
 from tracker.loading.report import LoadReport
 from tracker.loading.restore import rebuild
 from tracker.loading.versions import version_changes
@@ -48,7 +48,8 @@ def explain(
     check_classes(classes)
     title = f"{record.name} of run {record.run_id}: {record.model_text}"
     try:
-        stored = fetch(record)
+        groups = FOR_MODEL if weights else ("architecture",)
+        stored = fetch(record, groups, check=verified(groups) if verify else None)
         imports = imports_for(stored, trust=trust, classes=classes, local=is_local(record))
     except TrackerError as error:
         return LoadReport(record.id, title, error=_told(error))

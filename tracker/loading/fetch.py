@@ -1,29 +1,52 @@
-"""Gets the files of a checkpoint: local ones stay where they are, others come into the cache."""
+"""Gets the files of a checkpoint: local ones stay where they are, others come into the cache.
+
+Only what is needed comes: a model is loaded without the optimizer's state.
+"""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable, Collection
+from functools import partial
 
-from tracker.errors import NotFoundError, StorageError
+from tracker.errors import FormatError, NewerFormatError, NotFoundError, TrackerError
 from tracker.format import MANIFEST, StoredCheckpoint, open_checkpoint
+from tracker.loading import progress
 from tracker.record import artifacts, cache
-from tracker.record.locate import locator
+from tracker.record.download import Downloads, Wanted, bring
+from tracker.record.locate import locator, places
 from tracker.types import CheckpointRecord
 
+FOR_WEIGHTS = ("model", "architecture")
+"""The groups of tensors that a state_dict consists of."""
 
-def fetch(record: CheckpointRecord) -> StoredCheckpoint:
+FOR_MODEL = (*FOR_WEIGHTS, "example")
+"""The groups of tensors that a model is rebuilt from, and tried with."""
+
+Check = Callable[[StoredCheckpoint], object]
+
+
+def fetch(
+    record: CheckpointRecord, groups: Collection[str] | None = None, *, check: Check | None = None
+) -> StoredCheckpoint:
     """Return the checkpoint's files, opened, its manifest checked against the record's digest.
+
+    Args:
+        record: The checkpoint.
+        groups: The groups of tensors that are needed, and every file that holds no tensors; all by
+            default, and the manifest alone if there is none.
+        check: Reads what will be used of files in the cache, and raises if it is damaged. Then
+            what is damaged is fetched again, once, and not checked again: who loads it does.
 
     Raises:
         NotFoundError: The files are gone.
         CorruptCheckpointError: The manifest is not the one that was written.
         RecordError: The artifact store can't be reached.
+        StorageError: The cache can't be used.
     """
     directory = artifacts.local_directory(record.artifact_uri)
     if directory is None:
-        directory = _cached(record)
-    elif not directory.is_dir():
+        return _cached(record, groups, check)
+    if not directory.is_dir():
         raise NotFoundError(
             f"The files of checkpoint {record.id} are not in {directory}: they were deleted or "
             "moved, or lie on another machine."
@@ -35,40 +58,96 @@ def fetch(record: CheckpointRecord) -> StoredCheckpoint:
     )
 
 
+def verified(groups: Collection[str] | None) -> Check:
+    """Return what reads every file that is needed for groups of tensors."""
+
+    def check(stored: StoredCheckpoint) -> None:
+        for name in stored.files_for(groups):
+            stored.verify_file(name)
+
+    return check
+
+
 def is_local(record: CheckpointRecord) -> bool:
     """Return whether the files lie in a store on this machine."""
     return artifacts.local_directory(record.artifact_uri) is not None
 
 
 def is_at_hand(record: CheckpointRecord) -> bool:
-    """Return whether the files lie on this machine, in a local store or fetched before."""
-    return is_local(record) or (_cache(record) / MANIFEST).is_file()
-
-
-def _cache(record: CheckpointRecord) -> Path:
-    name = f"{record.id}-{record.manifest_digest[:16]}"
-    return cache.folder() / name
-
-
-def _cached(record: CheckpointRecord) -> Path:
-    """Return the cached files; they are downloaded beside and renamed, so never seen half there."""
-    target = _cache(record)
-    if (target / MANIFEST).is_file():
-        return target
-    with cache.arriving(record.id) as temporary:
-        artifacts.download(record.artifact_uri, temporary)
-        manifest = open_checkpoint(temporary, manifest_digest=record.manifest_digest).manifest
-        # What is in the cache can be loaded without the store, so all that it needs is there.
-        for file in manifest.elsewhere.values():
-            locator(record.artifact_uri)(file.checkpoint, file.file)
-        _rename(temporary, target)
-    return target
-
-
-def _rename(temporary: Path, target: Path) -> None:
+    """Return whether the model's files lie on this machine, in a local store or fetched before."""
+    if is_local(record):
+        return True
+    held = cache.Held()
     try:
-        os.rename(temporary, target)
-    except OSError as error:
-        # Another process was faster: its copy is as good.
-        if not (target / MANIFEST).is_file():
-            raise StorageError(f"{target} can't be written: {error.strerror}.") from error
+        stored = _opened(record, held)
+    except TrackerError:
+        return False
+    wanted = (_wanted(record, stored, name) for name in stored.files_for(FOR_MODEL))
+    return all(held.add(each.path, each.size) for each in wanted)
+
+
+def _cached(
+    record: CheckpointRecord, groups: Collection[str] | None, check: Check | None
+) -> StoredCheckpoint:
+    stored = _brought(record, groups)
+    if check is None:
+        return stored
+    try:
+        check(stored)
+    except FormatError:
+        for name in stored.files_for(groups):
+            try:
+                stored.verify_file(name)
+            except FormatError:
+                cache.remove(_wanted(record, stored, name).path)
+        return _brought(record, groups)
+    return stored
+
+
+def _brought(record: CheckpointRecord, groups: Collection[str] | None) -> StoredCheckpoint:
+    """Return a checkpoint in the cache that has all that is needed, held while it is used."""
+    held = cache.Held()
+    stored = _with_manifest(record, held)
+    wanted = [_wanted(record, stored, name) for name in stored.files_for(groups)]
+    missing = [each for each in wanted if not held.add(each.path, each.size)]
+    if missing:
+        cache.make_room(sum(each.size or 0 for each in missing))
+        # The largest first: they take longest.
+        downloads = Downloads(sorted(missing, key=lambda each: -(each.size or 0)), held)
+        progress.wait(downloads, record.name)
+        downloads.finish()
+    return stored
+
+
+def _with_manifest(record: CheckpointRecord, held: cache.Held) -> StoredCheckpoint:
+    """Return a checkpoint whose manifest is in the cache, fetched if it is not, or damaged."""
+    path = cache.place(record.id, MANIFEST)
+    if held.add(path):
+        try:
+            return _opened(record, held)
+        except NewerFormatError:
+            raise
+        except FormatError:
+            cache.remove(path)
+    # It is checked where it arrives, so another never enters the cache.
+    accept = partial(open_checkpoint, manifest_digest=record.manifest_digest)
+    bring(Wanted(record.id, MANIFEST, lambda: [record.artifact_uri], accept=accept), held)
+    return _opened(record, held)
+
+
+def _opened(record: CheckpointRecord, held: cache.Held) -> StoredCheckpoint:
+    return open_checkpoint(
+        cache.directory(record.id),
+        manifest_digest=record.manifest_digest,
+        locate=locator(record.artifact_uri, held),
+    )
+
+
+def _wanted(record: CheckpointRecord, stored: StoredCheckpoint, name: str) -> Wanted:
+    """Return what a file that a manifest names is in the cache."""
+    own = stored.manifest.files.get(name)
+    if own is not None:
+        return Wanted(record.id, name, lambda: [record.artifact_uri], own.size)
+    other = stored.manifest.elsewhere[name]
+    found = partial(places, record.artifact_uri, other.checkpoint)
+    return Wanted(other.checkpoint, other.file, found, other.entry.size)

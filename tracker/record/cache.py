@@ -1,15 +1,45 @@
-"""The cache of checkpoints from remote stores: what is there under its name is whole."""
+"""The cache of files from remote stores: shared by all processes, never larger than it may be.
+
+::
+
+    <cache>/checkpoints/<checkpoint id>/<file>    whole: it got its name after its last byte
+    <cache>/arriving/<random>/                    what is on its way
+    <cache>/locks/<number>.lock                   held by whoever brings one of the files
+
+A file of a checkpoint never changes, so the checkpoint's id and the file's name stand for its
+content, and all checkpoints that refer to it share it. When the cache is full, the files go that
+were not used for the longest time. A file that is being loaded is held by a lock on the file
+itself, which ends with the process; once it is mapped, its memory stays when its name goes.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
+import sys
 import tempfile
+import time
+import weakref
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from tracker import settings
 from tracker.errors import StorageError
+from tracker.format.layout import MANIFEST, contained, inside
+
+if sys.platform != "win32":
+    import fcntl
+
+_LARGEST_DEFAULT = 20_000_000_000
+_SHARE_OF_DISK = 10
+_LOCKS = 1024
+_SECONDS_UNTIL_SWEPT = 86_400
 
 
 def folder() -> Path:
@@ -17,24 +47,234 @@ def folder() -> Path:
     return settings.cache_directory() / "checkpoints"
 
 
-def directories(checkpoint_id: str) -> list[Path]:
-    """Return where files of a checkpoint may be: those that others needed, or all of them."""
-    return [folder() / checkpoint_id, *folder().glob(f"{checkpoint_id}-*")]
+def directory(checkpoint_id: str) -> Path:
+    """Return where the files of a checkpoint are.
+
+    Raises:
+        FormatError: The id, which a manifest may have named, leads out of the cache.
+    """
+    return inside(folder(), checkpoint_id, "The id of a checkpoint")
+
+
+def place(checkpoint_id: str, file: str) -> Path:
+    """Return where one file of a checkpoint is, or will be.
+
+    Raises:
+        FormatError: Its name leads out of the checkpoint's directory.
+    """
+    where = directory(checkpoint_id)
+    # The manifest has no place in a manifest's list of files.
+    return (contained if file == MANIFEST else inside)(where, file, checkpoint_id)
+
+
+def limit() -> int:
+    """Return how many bytes the cache may hold.
+
+    ``TRACKER_CACHE_SIZE``; by default 20 GB, or a tenth of the disk if that is less.
+    """
+    given = settings.cache_size()
+    if given is not None:
+        return given
+    try:
+        total = shutil.disk_usage(_existing(settings.cache_directory())).total
+    except OSError:
+        return _LARGEST_DEFAULT
+    return min(_LARGEST_DEFAULT, total // _SHARE_OF_DISK)
+
+
+def _existing(path: Path) -> Path:
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+
+
+class Held:
+    """Files that no process removes from the cache as long as this object lives."""
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+        weakref.finalize(self, _close, self._descriptors)
+
+    def add(self, path: Path, size: int | None = None) -> bool:
+        """Hold a file, which is used now; return whether it is there.
+
+        Args:
+            path: The file.
+            size: The size that it must have, if it is known; another counts as not there.
+
+        Raises:
+            StorageError: The cache can't be read.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise _refused(path, error) from error
+        _lock(descriptor, alone=False)
+        found = os.fstat(descriptor)
+        # Whoever makes room may have removed it before it was held.
+        if found.st_nlink == 0 or size not in (None, found.st_size):
+            os.close(descriptor)
+            return False
+        with contextlib.suppress(OSError):  # a cache that others own is used all the same
+            os.utime(path)
+        self._descriptors.append(descriptor)
+        return True
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, *, alone: bool) -> bool:
+    """Lock an open file, alone or with others; return False if others are in the way."""
+    if sys.platform == "win32":
+        return True  # which removes no file that is open
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # else: it has no locks
+    return True
 
 
 @contextmanager
-def arriving(checkpoint_id: str) -> Iterator[Path]:
-    """Make a directory for what is being downloaded; what was not moved away by then is removed.
+def bringing(path: Path) -> Iterator[None]:
+    """Keep all others from bringing the same file meanwhile.
 
     Raises:
         StorageError: The cache can't be written.
     """
+    # A file for each would stay for ever. A thread holds one at a time, so none waits in a circle.
+    number = zlib.crc32(str(path.relative_to(folder())).encode()) % _LOCKS
+    lock = _lock_file(str(number))
     try:
-        folder().mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{checkpoint_id}-", dir=folder()))
+        lock.acquire()
     except OSError as error:
-        raise StorageError(f"The cache {folder()} can't be written: {error.strerror}.") from error
+        raise _refused(Path(lock.lock_file), error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_file(name: str) -> FileLock:
+    path = settings.cache_directory() / "locks" / f"{name}.lock"
+    _make(path.parent)
+    return FileLock(path, thread_local=False)
+
+
+@contextmanager
+def arriving() -> Iterator[Path]:
+    """Make a directory for what is on its way; what is there at the end is removed.
+
+    Raises:
+        StorageError: The cache can't be written.
+    """
+    parent = _arriving()
+    _make(parent)
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=parent))
+    except OSError as error:
+        raise _refused(parent, error) from error
     try:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _arriving() -> Path:
+    return settings.cache_directory() / "arriving"
+
+
+def enter(file: Path, path: Path) -> None:
+    """Give a file that arrived whole its place.
+
+    Raises:
+        StorageError: The cache can't be written.
+    """
+    _make(path.parent)
+    try:
+        os.replace(file, path)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file whose content is not what it should be."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def make_room(needed: int) -> None:
+    """Remove what was not used for the longest time until ``needed`` bytes have room.
+
+    Files that are held stay, and a checkpoint larger than the cache may be is loaded all the same,
+    so the cache may be too large for a while.
+    """
+    room = _lock_file("room")
+    try:
+        room.acquire(blocking=False)
+    except (Timeout, OSError):
+        return  # another process does it, or nobody can
+    try:
+        _sweep()
+        files = _files(folder())
+        used = [size for _, size, _ in _files(_arriving())] + [size for _, size, _ in files]
+        excess = sum(used) + needed - limit()
+        for _, size, path in sorted(files):
+            if excess <= 0:
+                return
+            if _removed_unless_held(path):
+                excess -= size
+    finally:
+        room.release()
+
+
+def _files(parent: Path) -> list[tuple[int, int, Path]]:
+    """Return when each file was used, its size and its path."""
+    found = []
+    for path in parent.rglob("*"):
+        with contextlib.suppress(OSError):  # another process removed it meanwhile
+            state = path.lstat()
+            if path.is_file():
+                found.append((state.st_mtime_ns, state.st_size, path))
+    return found
+
+
+def _removed_unless_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if not _lock(descriptor, alone=True):
+            return False
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _sweep() -> None:
+    """Remove what processes that died left half-arrived, after a day."""
+    oldest = time.time() - _SECONDS_UNTIL_SWEPT
+    for temporary in _arriving().glob("*"):
+        with contextlib.suppress(OSError):
+            if max(p.lstat().st_mtime for p in (temporary, *temporary.rglob("*"))) < oldest:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"The cache {settings.cache_directory()} can't be used: {path}: {error.strerror}. "
+        "TRACKER_CACHE_DIR names another."
+    )

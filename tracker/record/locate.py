@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from tracker.errors import NotFoundError, StorageError
+from tracker.errors import NotFoundError
 from tracker.format import Locate
 from tracker.record import artifacts, cache, neighbours
+from tracker.record.download import Wanted, bring
 
 
-def locator(artifact_uri: str) -> Locate:
+def locator(artifact_uri: str, held: cache.Held | None = None) -> Locate:
     """Return what finds the checkpoints that lie in the same store as a checkpoint.
 
     Files of a local store stay where they are. From a remote one only the file that is needed
@@ -19,16 +21,23 @@ def locator(artifact_uri: str) -> Locate:
 
     Args:
         artifact_uri: Where the files are of the checkpoint that refers to others.
+        held: Holds what is in the cache, as long as the locator lives; may hold some already.
     """
+    holding = cache.Held() if held is None else held
 
     def locate(checkpoint_id: str, file: str) -> Path:
-        for cached in cache.directories(checkpoint_id):
-            if (cached / file).is_file():
-                return cached
-        for uri in _places(artifact_uri, checkpoint_id):
-            directory = _directory(uri, checkpoint_id, file)
-            if directory is not None:
-                return directory
+        if holding.add(cache.place(checkpoint_id, file)):
+            return cache.directory(checkpoint_id)
+        for uri in places(artifact_uri, checkpoint_id):
+            local = artifacts.local_directory(uri)
+            if local is None:
+                try:
+                    bring(Wanted(checkpoint_id, file, partial(_alone, uri)), holding)
+                except NotFoundError:
+                    continue
+                return cache.directory(checkpoint_id)
+            if os.path.lexists(local / file):
+                return local
         raise NotFoundError(
             f"the file {file} of checkpoint {checkpoint_id} is gone: it was deleted or moved"
         )
@@ -36,8 +45,17 @@ def locator(artifact_uri: str) -> Locate:
     return locate
 
 
-def _places(artifact_uri: str, checkpoint_id: str) -> Iterator[str]:
-    """Yield where a checkpoint's files may be; MLflow is asked only if that was not enough."""
+def _alone(uri: str) -> list[str]:
+    return [uri]
+
+
+def places(artifact_uri: str, checkpoint_id: str) -> Iterator[str]:
+    """Yield where a checkpoint's files may be; MLflow is asked only if that was not enough.
+
+    Args:
+        artifact_uri: Where the files are of another checkpoint of the run.
+        checkpoint_id: The checkpoint.
+    """
     beside = neighbours.beside(artifact_uri, checkpoint_id)
     if beside is not None:
         yield beside
@@ -48,25 +66,3 @@ def _places(artifact_uri: str, checkpoint_id: str) -> Iterator[str]:
         yield logged_models.artifact_uri(checkpoint_id)
     except NotFoundError:
         return  # it was deleted in MLflow
-
-
-def _directory(uri: str, checkpoint_id: str, file: str) -> Path | None:
-    local = artifacts.local_directory(uri)
-    if local is not None:
-        return local if os.path.lexists(local / file) else None
-    try:
-        return _fetched(uri, checkpoint_id, file)
-    except NotFoundError:
-        return None
-
-
-def _fetched(uri: str, checkpoint_id: str, file: str) -> Path:
-    directory = cache.folder() / checkpoint_id
-    with cache.arriving(checkpoint_id) as temporary:
-        path = neighbours.download_file(uri, file, temporary)
-        try:
-            (directory / file).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, directory / file)
-        except OSError as error:
-            raise StorageError(f"{directory} can't be written: {error.strerror}.") from error
-    return directory

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import queue
 import secrets
 import shutil
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +14,11 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from tracker.errors import RecordUnreachableError
 from tracker.format.files import PARTIAL, make_directory, replacing, sync_directory
 from tracker.record.boundary import mlflow_errors
+from tracker.record.parallel import Running
 
 if TYPE_CHECKING:
     from tracker.record.boundary import Client
 
-_UPLOADS_AT_ONCE = 4
 _UPLOAD_ATTEMPTS = 3
 
 
@@ -60,7 +58,7 @@ def upload(
             client.log_model_artifact(model_id, str(file), None if parent == "." else parent)
         sent(file.stat().st_size)
 
-    _in_parallel(send, _files(directory, but=last))
+    Running(send, _files(directory, but=last), "tracker upload").finish()
     send(directory / last)
 
 
@@ -102,35 +100,3 @@ def _files(directory: Path, *, but: str) -> list[Path]:
     """Return the files of a directory but one, without what a process that died left unfinished."""
     files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     return [path for path in files if path != directory / but and path.suffix != PARTIAL]
-
-
-def _in_parallel(work: Callable[[Path], None], files: Sequence[Path]) -> None:
-    """Call ``work`` with each file, a few at a time; raise the first error when all have ended.
-
-    The threads are daemons, because those of an executor keep the interpreter from exiting, for
-    minutes where MLflow tries to reach a server that is gone.
-    """
-    todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    errors: list[BaseException] = []
-    for file in files:
-        todo.put(file)
-
-    def run() -> None:
-        while not errors:
-            try:
-                work(todo.get_nowait())
-            except queue.Empty:
-                return
-            except BaseException as error:  # noqa: BLE001 - it is raised below
-                errors.append(error)
-
-    threads = [
-        threading.Thread(target=run, name=f"tracker upload {number}", daemon=True)
-        for number in range(min(_UPLOADS_AT_ONCE, len(files)))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]

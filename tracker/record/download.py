@@ -1,0 +1,156 @@
+"""Brings files of remote stores into the cache: a few at a time, each once, each whole."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from tracker.errors import CorruptCheckpointError, NotFoundError, RecordUnreachableError
+from tracker.record import cache, mlflow_bar, neighbours
+from tracker.record.parallel import Running
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that is to come into the cache.
+
+    Attributes:
+        checkpoint: The id of the checkpoint that holds it.
+        file: Its name in that.
+        places: Returns the URIs where the files of that checkpoint may be, the likeliest first.
+        size: Its bytes, if they are known.
+        accept: Called with the directory in which it has arrived; raises if it is not what it
+            should be.
+    """
+
+    checkpoint: str
+    file: str
+    places: Callable[[], Iterable[str]]
+    size: int | None = None
+    accept: Callable[[Path], object] = lambda directory: None
+
+    @property
+    def path(self) -> Path:
+        """Where it will be."""
+        return cache.place(self.checkpoint, self.file)
+
+
+class Downloads:
+    """Files on their way into the cache. Those that arrived whole stay if others don't.
+
+    Args:
+        wanted: The files.
+        held: Holds each once it is there.
+    """
+
+    def __init__(self, wanted: Sequence[Wanted], held: cache.Held) -> None:
+        self.size = sum(each.size or 0 for each in wanted)
+        self._there = 0
+        self._arriving: set[Path] = set()
+        self._changing = threading.Lock()
+        self._running = Running(lambda each: self._bring(each, held), wanted, "tracker download")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all files are there, at most that long; return whether nothing is left."""
+        return self._running.wait(seconds)
+
+    def finish(self) -> None:
+        """Wait until all files are there.
+
+        Raises:
+            NotFoundError: A file is in none of its places.
+            CorruptCheckpointError: What arrived is not what it should be.
+            RecordError: The store refused.
+            RecordUnreachableError: The store could not be reached.
+            StorageError: The cache can't be written.
+        """
+        self._running.finish()
+
+    def arrived(self) -> int:
+        """Return how many bytes have arrived so far."""
+        with self._changing:
+            return self._there + sum(map(_bytes_below, self._arriving))
+
+    def _bring(self, wanted: Wanted, held: cache.Held) -> None:
+        bring(wanted, held, self._watched)
+        with self._changing:
+            self._there += wanted.size or 0
+
+    @contextlib.contextmanager
+    def _watched(self, directory: Path) -> Iterator[None]:
+        with self._changing:
+            self._arriving.add(directory)
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._arriving.discard(directory)
+
+
+def _bytes_below(directory: Path) -> int:
+    total = 0
+    for path in directory.rglob("*"):
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            # MLflow may give a file its size first and fill it then.
+            blocks = getattr(state, "st_blocks", None)
+            total += state.st_size if blocks is None else min(state.st_size, 512 * blocks)
+    return total
+
+
+def bring(
+    wanted: Wanted,
+    held: cache.Held,
+    watched: Callable[[Path], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+) -> None:
+    """Bring one file into the cache, unless another process has done so meanwhile.
+
+    Args:
+        wanted: The file.
+        held: Holds it from then on.
+        watched: Called with the directory in which it arrives.
+
+    Raises:
+        NotFoundError: It is in none of its places.
+        CorruptCheckpointError: See `Downloads.finish`, as for all others.
+    """
+    with cache.bringing(wanted.path):
+        if held.add(wanted.path, wanted.size):
+            return
+        for uri in wanted.places():
+            with cache.arriving() as directory, watched(directory):
+                try:
+                    file = _downloaded(uri, wanted, directory)
+                except NotFoundError:
+                    continue
+                held.add(file)  # before others see it who make room
+                cache.enter(file, wanted.path)
+            return
+    raise NotFoundError(
+        f"the file {wanted.file} of checkpoint {wanted.checkpoint} is gone: it was deleted or moved"
+    )
+
+
+@retry(
+    retry=retry_if_exception_type(RecordUnreachableError),
+    stop=stop_after_attempt(_ATTEMPTS),
+    wait=wait_random_exponential(max=10),
+    reraise=True,
+)
+def _downloaded(uri: str, wanted: Wanted, directory: Path) -> Path:
+    with mlflow_bar.hidden():
+        file = neighbours.download_file(uri, wanted.file, directory)
+    size = file.stat().st_size
+    if wanted.size not in (None, size):
+        raise CorruptCheckpointError(
+            f"{uri}/{wanted.file}: {size} bytes arrived, but {wanted.size} were written."
+        )
+    wanted.accept(file.parent)
+    return file
