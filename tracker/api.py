@@ -324,6 +324,7 @@ def load_model(
     source: Checkpoint | str,
     *,
     device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
     trust: str | Collection[str] | None = None,
     classes: Mapping[str, Any] | None = None,
     verify: bool = True,
@@ -334,6 +335,7 @@ def load_model(
         source: A checkpoint; its id or a unique beginning of it; ``runs:/RUN_ID/epoch-6``;
             ``models:/NAME@alias``, ``models:/NAME/VERSION`` or ``models:/m-…``.
         device: Where its tensors go.
+        dtype: What its floating-point tensors are converted to.
         trust: What the checkpoint may refer to beyond its own package.
         classes: Classes by name, where they are not importable.
         verify: Compare every byte with its digest first.
@@ -342,7 +344,7 @@ def load_model(
         >>> model = tracker.load_model("runs:/0a1b2c/epoch-6")
     """
     return as_checkpoint(source).load_model(
-        device=device, trust=trust, classes=classes, verify=verify
+        device=device, dtype=dtype, trust=trust, classes=classes, verify=verify
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.errors import InvalidArgumentError
 from tracker.types import Architecture, CheckpointRecord, Rebuild
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tracker.format import StoredCheckpoint
+    from tracker.loading.fetch import Check
+    from tracker.loading.fitting import WeightsReport
     from tracker.loading.report import LoadReport
 
 
@@ -106,17 +110,18 @@ class Checkpoint:
     @property
     def architecture(self) -> Architecture:
         """The stored descriptions of the model, read from its manifest."""
-        return self._open().manifest.architecture
+        return self._open(groups=()).manifest.architecture
 
     @property
     def environment(self) -> dict[str, Any]:
         """Where it was made: versions, host, git commit; read from its manifest."""
-        return dict(self._open().manifest.environment)
+        return dict(self._open(groups=()).manifest.environment)
 
     def load_model(
         self,
         *,
         device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
         trust: str | Collection[str] | None = None,
         classes: Mapping[str, Any] | None = None,
         verify: bool = True,
@@ -125,6 +130,8 @@ class Checkpoint:
 
         Args:
             device: Where its tensors go.
+            dtype: What its floating-point tensors are converted to, as ``model.to(dtype)`` does;
+                they stay as they were logged by default.
             trust: Packages whose functions and objects the checkpoint may refer to beside its own;
                 ``"source"`` also runs the source that is kept in the checkpoint.
             classes: Classes by name, where they are not importable: ``{"Net": Net}``.
@@ -141,13 +148,17 @@ class Checkpoint:
             CorruptCheckpointError: The bytes are not those that were written.
             UntrustedCheckpointError: It refers to something that loading must not touch.
             NotFoundError: Its files are gone.
+            InvalidArgumentError: An argument is not usable, or there is no such device here.
         """
-        from tracker.loading.fetch import is_local
+        from tracker.loading.fetch import FOR_MODEL, is_local, verified
+        from tracker.loading.placement import check_device, check_dtype
         from tracker.loading.restore import restore_model
 
+        target, wanted = check_device(device), check_dtype(dtype)  # before anything is fetched
         return restore_model(
-            self._open(),
-            device=device,
+            self._open(FOR_MODEL, verified(FOR_MODEL) if verify else None),
+            device=target,
+            dtype=wanted,
             trust=trust,
             classes=classes,
             verify=verify,
@@ -155,12 +166,85 @@ class Checkpoint:
         ).model
 
     def load_state_dict(
-        self, *, device: str | torch.device = "cpu", verify: bool = True
+        self,
+        *,
+        prefix: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        verify: bool = True,
     ) -> dict[str, Tensor]:
-        """Return the model's state_dict: tensors by key, in their stored shape and dtype."""
-        from tracker.loading.restore import restore_state_dict
+        """Return the model's state_dict, or that of a part of it: tensors by key.
 
-        return restore_state_dict(self._open(), device=device, verify=verify)
+        Args:
+            prefix: The name of a part, as ``model.get_submodule`` takes it, with or without a dot
+                at its end. Only the part's tensors are read and verified, and the prefix is cut
+                off their keys, so that they go straight into that part's ``load_state_dict``.
+            device: Where the tensors go.
+            dtype: What floating-point tensors are converted to; they stay as they were logged by
+                default.
+            verify: Compare every byte with its digest first.
+
+        Raises:
+            NotFoundError: No tensor's key begins so; lists what is near. Or its files are gone.
+            CorruptCheckpointError: The bytes are not those that were written.
+            InvalidArgumentError: An argument is not usable, or there is no such device here.
+
+        Example:
+            >>> backbone.load_state_dict(checkpoint.load_state_dict(prefix="backbone"))
+            <All keys matched successfully>
+        """
+        from tracker.loading.fetch import FOR_WEIGHTS
+        from tracker.loading.placement import check_device, check_dtype
+        from tracker.loading.weights import check_prefix, restore_state_dict
+
+        check_prefix(prefix)
+        target, wanted = check_device(device), check_dtype(dtype)  # before anything is fetched
+        check = partial(restore_state_dict, prefix=prefix) if verify else None
+        stored = self._open(FOR_WEIGHTS, check)
+        return restore_state_dict(stored, prefix=prefix, device=target, dtype=wanted, verify=verify)
+
+    def load_into(
+        self,
+        model: nn.Module,
+        *,
+        strict: bool = True,
+        prefix: str | None = None,
+        verify: bool = True,
+    ) -> WeightsReport:
+        """Load the weights into a model that is there already; its device and dtypes stay.
+
+        Everything is read and compared before the model is touched.
+
+        Args:
+            model: The model. Wrappers (``torch.compile``, DDP) are looked through.
+            strict: Whether everything must fit, both ways. Otherwise what fits is loaded, and the
+                report says what does not.
+            prefix: The name of the part of the logged model that ``model`` is, if it is one.
+            verify: Compare every byte with its digest first.
+
+        Returns:
+            How many entries were loaded, and what is missing, unexpected or has another shape.
+
+        Raises:
+            MismatchError: With ``strict``, something does not fit; nothing was changed.
+            NotFoundError: The logged model has no such part; or its files are gone.
+            CorruptCheckpointError: The bytes are not those that were written.
+            InvalidArgumentError: An argument is not usable.
+
+        Example:
+            >>> report = checkpoint.load_into(Net(hidden=64, classes=5), strict=False)
+            >>> report.mismatched
+            (Mismatch(key='head.weight', saved=(10, 64), own=(5, 64)),)
+        """
+        from tracker.loading.fetch import FOR_WEIGHTS
+        from tracker.loading.into import check_model, load_into
+        from tracker.loading.weights import check_prefix, restore_state_dict
+
+        check_model(model)  # before anything is fetched
+        check_prefix(prefix)
+        check = partial(restore_state_dict, prefix=prefix) if verify else None
+        stored = self._open(FOR_WEIGHTS, check)
+        return load_into(stored, model, strict=strict, prefix=prefix, verify=verify)
 
     def resume(
         self,
@@ -178,10 +262,12 @@ class Checkpoint:
         Raises:
             MismatchError: Something does not fit; nothing was changed.
         """
+        from tracker.loading.fetch import verified
         from tracker.loading.resume import resume_training
 
+        stored = self._open(check=verified(None))
         return resume_training(
-            self._open(), model=model, optimizer=optimizer, scheduler=scheduler, state=state
+            stored, model=model, optimizer=optimizer, scheduler=scheduler, state=state
         )
 
     def export(self, path: str | Path) -> Path:
@@ -197,8 +283,9 @@ class Checkpoint:
             StorageError: It can't be written; a file that was there before is as it was.
         """
         from tracker.format import export_state_dict
+        from tracker.loading.fetch import FOR_WEIGHTS, verified
 
-        export_state_dict(self._open(), Path(path))
+        export_state_dict(self._open(FOR_WEIGHTS, verified(FOR_WEIGHTS)), Path(path))
         return Path(path)
 
     def explain(
@@ -230,10 +317,12 @@ class Checkpoint:
 
         return explain(self.record, trust=trust, classes=classes, verify=verify)
 
-    def _open(self) -> StoredCheckpoint:
+    def _open(
+        self, groups: Collection[str] | None = None, check: Check | None = None
+    ) -> StoredCheckpoint:
         from tracker.loading.fetch import fetch
 
-        return fetch(self.record)
+        return fetch(self.record, groups, check=check)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value:.6g}" for name, value in self.metrics.items())

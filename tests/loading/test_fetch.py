@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,8 @@ from tracker.errors import (
 )
 from tracker.format import MANIFEST
 from tracker.format.digests import digest
-from tracker.loading.fetch import fetch, is_local
-from tracker.record import artifacts
+from tracker.loading.fetch import fetch, is_at_hand, is_local
+from tracker.record import artifacts, cache
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -155,18 +157,40 @@ def remote(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory(checkpoint)
 
 
-def cached(workplace: Path) -> list[Path]:
-    return list((workplace / "cache" / "checkpoints").iterdir())
+def cached(workplace: Path) -> set[str]:
+    """Return the names of the files in the cache that have any content."""
+    files = (workplace / "cache" / "checkpoints").rglob("*")
+    return {path.name for path in files if path.is_file() and path.stat().st_size}
 
 
-def test_files_of_a_remote_store_are_brought_once(
-    checkpoint: Checkpoint, remote: Path, workplace: Path
-) -> None:
+def test_files_of_a_remote_store_are_brought_once(checkpoint: Checkpoint, remote: Path) -> None:
     checkpoint.load_model()
     shutil.rmtree(remote)
     assert checkpoint.load_model()
-    (folder,) = cached(workplace)
-    assert folder.name.startswith(checkpoint.id)
+
+
+def test_only_what_is_needed_is_brought(
+    checkpoint: Checkpoint, remote: Path, workplace: Path
+) -> None:
+    assert checkpoint.environment
+    assert cached(workplace) == {MANIFEST}
+    checkpoint.load_model()
+    assert "model.safetensors" in cached(workplace)
+    assert "training.safetensors" not in cached(workplace)
+    model = Net(hidden=4, depth=2)
+    checkpoint.resume(model=model, optimizer=torch.optim.Adam(model.parameters()))
+    assert "training.safetensors" in cached(workplace)
+
+
+def test_a_checkpoint_is_at_hand_once_its_model_can_be_loaded_without_the_store(
+    checkpoint: Checkpoint, remote: Path, workplace: Path
+) -> None:
+    assert not is_at_hand(checkpoint.record)
+    assert checkpoint.environment
+    assert not is_at_hand(checkpoint.record)
+    checkpoint.load_model()
+    shutil.rmtree(remote)
+    assert is_at_hand(checkpoint.record)
 
 
 def test_what_a_remote_store_lost_is_not_found_and_nothing_stays_in_the_cache(
@@ -175,7 +199,19 @@ def test_what_a_remote_store_lost_is_not_found_and_nothing_stays_in_the_cache(
     shutil.rmtree(remote)
     with pytest.raises((NotFoundError, RecordError)):
         checkpoint.load_model()
-    assert cached(workplace) == []
+    assert cached(workplace) == set()
+
+
+def test_an_interrupted_fetch_goes_on_with_the_files_that_are_missing(
+    checkpoint: Checkpoint, remote: Path, workplace: Path
+) -> None:
+    (remote / "training.safetensors").rename(workplace / "training")
+    with pytest.raises(NotFoundError, match=r"training\.safetensors"):
+        checkpoint.resume(model=Net(hidden=4, depth=2))
+    assert {MANIFEST, "model.safetensors"} <= cached(workplace)
+    (workplace / "training").rename(remote / "training.safetensors")
+    (remote / "model.safetensors").unlink()
+    checkpoint.resume(model=Net(hidden=4, depth=2))
 
 
 def test_a_manifest_that_arrived_changed_never_enters_the_cache(
@@ -184,26 +220,105 @@ def test_a_manifest_that_arrived_changed_never_enters_the_cache(
     flip_a_byte(remote / MANIFEST, -3)
     with pytest.raises(CorruptCheckpointError):
         checkpoint.load_model()
-    assert cached(workplace) == []
+    assert cached(workplace) == set()
+
+
+def damage(path: Path) -> None:
+    flip_a_byte(path, -1)
+
+
+def damage_its_beginning(path: Path) -> None:
+    flip_a_byte(path, 0)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "model.safetensors"])
+@pytest.mark.parametrize("harm", [damage, damage_its_beginning, cut])
+def test_a_damaged_file_in_the_cache_is_brought_again(
+    checkpoint: Checkpoint, remote: Path, workplace: Path, name: str, harm: Any
+) -> None:
+    loads = [
+        checkpoint.load_model,
+        checkpoint.load_state_dict,
+        partial(checkpoint.resume, model=Net(hidden=4, depth=2)),
+        partial(checkpoint.load_into, Net(hidden=4, depth=2)),
+    ]
+    path = workplace / "cache" / "checkpoints" / checkpoint.id / name
+    for load in loads:
+        load()
+        harm(path)
+        load()
+        assert path.read_bytes() == (remote / name).read_bytes()
+    harm(path)
+    assert checkpoint.explain().loads
+
+
+def test_source_in_the_cache_that_is_damaged_is_brought_again(
+    checkpoint: Checkpoint, remote: Path, workplace: Path
+) -> None:
+    checkpoint.load_model()
+    (source,) = (workplace / "cache").rglob("models.py")
+    damage(source)
+    assert checkpoint.load_model(trust="source")
+    assert source.read_bytes() == next(remote.rglob("models.py")).read_bytes()
+
+
+def test_what_is_damaged_in_the_store_is_never_loaded_and_found_once_it_is_repaired(
+    checkpoint: Checkpoint, remote: Path
+) -> None:
+    flip_a_byte(remote / "model.safetensors", -1)
+    for _ in range(2):
+        with pytest.raises(CorruptCheckpointError, match=r"model\.safetensors: tensor"):
+            checkpoint.load_model()
+    flip_a_byte(remote / "model.safetensors", -1)
+    assert checkpoint.load_model()
+
+
+def test_of_a_part_no_other_tensor_is_verified_in_the_cache(
+    checkpoint: Checkpoint, remote: Path, workplace: Path
+) -> None:
+    checkpoint.load_state_dict()
+    path = workplace / "cache" / "checkpoints" / checkpoint.id / "model.safetensors"
+    weight = checkpoint.load_state_dict()["head.weight"].numpy().tobytes()
+    flip_a_byte(path, path.read_bytes().index(weight))
+    damaged = path.read_bytes()
+    checkpoint.load_state_dict(prefix="layers")
+    assert path.read_bytes() == damaged
+    checkpoint.load_state_dict(prefix="head")
+    assert path.read_bytes() != damaged
+
+
+def test_files_stay_in_the_cache_while_they_are_in_use(
+    checkpoint: Checkpoint, remote: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_CACHE_SIZE", "0")
+    stored = fetch(checkpoint.record)
+    cache.make_room(0)
+    stored.verify()
+    del stored
+    gc.collect()
+    cache.make_room(0)
+    assert cached(workplace) == set()
+
+
+def test_a_model_keeps_its_weights_when_its_files_leave_the_cache(
+    checkpoint: Checkpoint, remote: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: value.clone() for name, value in checkpoint.load_state_dict().items()}
+    model = checkpoint.load_model()
+    monkeypatch.setenv("TRACKER_CACHE_SIZE", "0")
+    gc.collect()
+    cache.make_room(0)
+    assert cached(workplace) == set()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_cache_that_can_not_be_written_is_named(
     checkpoint: Checkpoint, remote: Path, workplace: Path
 ) -> None:
     (workplace / "cache").write_text("in the way")
-    with pytest.raises(StorageError, match=r"The cache .* can't be written"):
+    with pytest.raises(StorageError, match=r"The cache .* can't be used"):
         checkpoint.load_model()
-
-
-def test_another_process_that_was_faster_is_as_good(
-    checkpoint: Checkpoint, remote: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rename = os.rename
-
-    def overtaken(source: Path, target: Path) -> None:
-        shutil.copytree(source, target)
-        rename(source, target)
-
-    monkeypatch.setattr(os, "rename", overtaken)
-    assert checkpoint.load_model()
-    assert len(cached(workplace)) == 1

@@ -1,4 +1,4 @@
-"""Makes a model, or its state_dict, of a stored checkpoint."""
+"""Makes a model of a stored checkpoint."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
 from tracker.architecture.quiet import quietly
-from tracker.architecture.slots import TensorPool
-from tracker.architecture.special_tensors import tensors_among
 from tracker.architecture.torchscript import SCRIPT_FILE, load_script
-from tracker.errors import ArchitectureError, InvalidArgumentError, TrackerWarning
+from tracker.errors import ArchitectureError, TrackerWarning
 from tracker.example.replay import replay
 from tracker.format import StoredCheckpoint
 from tracker.format.dtypes import DTYPES
 from tracker.loading.classes import imports_for
+from tracker.loading.placement import check_device, check_dtype
 from tracker.loading.versions import VersionChange, version_changes
 from tracker.types import Comparison
 
@@ -44,6 +43,7 @@ def restore_model(
     stored: StoredCheckpoint,
     *,
     device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
     trust: str | Collection[str] | None = None,
     classes: Mapping[str, Any] | None = None,
     verify: bool = True,
@@ -54,6 +54,7 @@ def restore_model(
     Args:
         stored: The opened files.
         device: Where its tensors go.
+        dtype: What its floating-point tensors are converted to, once it is whole.
         trust: What it may refer to beyond the fixed lists; ``"source"`` runs the archived source.
         classes: Classes by qualname or ``module:qualname``, instead of those found by import.
         verify: Compare every byte with its digest before anything is returned, and the model's
@@ -65,11 +66,11 @@ def restore_model(
         CorruptCheckpointError: The bytes are not those that were written.
         UntrustedCheckpointError: It refers to something that loading must not touch.
     """
-    target = check_device(device)
+    target, wanted = check_device(device), check_dtype(dtype)
     imports = imports_for(stored, trust=trust, classes=classes, local=local)
     versions = version_changes(stored.manifest.environment)
     try:
-        restored = rebuild(stored, imports, target, verify=verify)
+        restored = rebuild(stored, imports, target, dtype=wanted, verify=verify)
     except ArchitectureError as error:
         if versions:
             error.add_note(f"Versions differ: {_listed(versions)}.")
@@ -91,6 +92,7 @@ def rebuild(
     imports: Imports,
     device: torch.device,
     *,
+    dtype: torch.dtype | None = None,
     verify: bool,
     weights: bool = True,
 ) -> Restored:
@@ -100,6 +102,7 @@ def rebuild(
         stored: The opened files.
         imports: Where classes are found; learns what was found, changed and tried.
         device: Where its tensors go.
+        dtype: See `restore_model`.
         verify: See `restore_model`.
         weights: Whether to read the weights. Otherwise they are on the meta device, and the
             example is not run.
@@ -107,7 +110,7 @@ def rebuild(
     if verify:
         # Before anything is built: a broken file must not cost the time of building.
         for group in ("model", "architecture") if weights else ("architecture",):
-            stored.verify(group)
+            stored.verify(group, again=False)
 
     def fetch(group: str, name: str) -> Tensor:
         if group == "model" and not weights:
@@ -122,9 +125,11 @@ def rebuild(
         else:
             model = instantiate(manifest.architecture, manifest.state_values, imports, fetch)
         model.eval()
-        if manifest.example is None or not (verify and weights):
-            return Restored(model)
-        return Restored(model, replay(model, manifest.example, partial(stored.tensor, "example")))
+        example = None
+        if manifest.example is not None and verify and weights:
+            example = replay(model, manifest.example, partial(stored.tensor, "example"))
+        # Last: what was logged is compared in the dtypes that it was logged in.
+        return Restored(model if dtype is None else model.to(dtype=dtype), example)
 
 
 def _without_values(stored: StoredCheckpoint, group: str, name: str) -> Tensor:
@@ -156,38 +161,3 @@ def _listed(versions: Sequence[VersionChange]) -> str:
 
 def _warn(message: str) -> None:
     warnings.warn(message, TrackerWarning, stacklevel=4)
-
-
-def restore_state_dict(
-    stored: StoredCheckpoint, *, device: str | torch.device = "cpu", verify: bool = True
-) -> dict[str, Tensor]:
-    """Return the tensors of the model's state_dict, by key.
-
-    Tied tensors are one tensor under several keys, as in the model. Parts of the model that were
-    compiled have the keys that they have without.
-    """
-    target = check_device(device)
-    if verify:
-        stored.verify("model")
-        stored.verify("architecture")
-    moved: dict[int, Tensor] = {}
-    state: dict[str, Tensor] = {}
-    for name, tensor in stored.tensors("model", verify=False).items():
-        state[name] = moved.setdefault(id(tensor), tensor.to(target))
-    pool = TensorPool(lambda group, name: stored.tensor(group, name, verify=False))
-    special = tensors_among(stored.manifest.state_values, pool.get)
-    return state | {name: tensor.to(target) for name, tensor in special.items()}
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """Return the device that is meant, made sure to be there.
-
-    Raises:
-        InvalidArgumentError: There is no such device.
-    """
-    try:
-        target = torch.device(device)
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise InvalidArgumentError(f"device={device!r} can't be used here: {error}") from error
-    return target

@@ -6,21 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from tracker.architecture.imports import Imports
 from tracker.architecture.reader import malformed
-from tracker.architecture.rebuild import read_state_values
-from tracker.architecture.slots import TensorPool
-from tracker.architecture.wrappers import plain_key, unwrapped
+from tracker.architecture.wrappers import unwrapped
 from tracker.errors import FormatError, InvalidArgumentError, MismatchError
 from tracker.format import StoredCheckpoint
-from tracker.loading.restore import restore_state_dict
+from tracker.loading.fitting import compare_weights, live_keys, refusal
+from tracker.loading.into import check_model
 from tracker.loading.together import Load, load_together
+from tracker.loading.weights import restore_state_for
 from tracker.types import Json
 from tracker.values import decode
-
-_MAX_NAMED = 5
 
 
 def resume_training(
@@ -51,12 +47,11 @@ def resume_training(
     Raises:
         MismatchError: Something does not fit, or the checkpoint has no such state.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidArgumentError(f"model is a {type(model).__name__}, not a torch.nn.Module.")
+    check_model(model)
     if state is not None and not isinstance(state, Mapping):
         raise InvalidArgumentError(f"state must be a dict by name, not {type(state).__name__}.")
     if verify:
-        stored.verify()
+        stored.verify(again=False)
     inner = unwrapped(model)
     loads = [Load("model", inner, _weights(stored, inner))]
     saved = _saved(stored)
@@ -100,39 +95,12 @@ def _decode(stored: StoredCheckpoint, data: Json, name: str) -> Any:
 
 
 def _weights(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
-    weights: dict[str, Any] = dict(restore_state_dict(stored, verify=False))
-    weights.update(_extra_state(stored, model))
-    problems = _differences(weights, model)
+    weights = restore_state_for(model, stored, verify=False)
+    problems = compare_weights(weights, model).problems()
     if problems:
         text = stored.manifest.architecture.model_text
-        raise MismatchError(_report(f"The model is not the one that was logged ({text})", problems))
-    # Parts of the live model may be compiled, which puts a word into their keys.
-    names = {plain_key(key): key for key in model.state_dict()}
-    return {names.get(key) or key: value for key, value in weights.items()}
-
-
-def _differences(weights: Mapping[str, Any], model: nn.Module) -> list[str]:
-    """Return what keeps weights from going into a model, key by key."""
-    saved = {k: v for k, v in weights.items() if isinstance(v, Tensor)}
-    own = {plain_key(k): v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
-    problems = [f"{key} is missing in the checkpoint" for key in own if key not in saved]
-    problems += [f"{key} is not in the model" for key in saved if key not in own]
-    return problems + [
-        f"{key} is {list(saved[key].shape)} in the checkpoint and {list(own[key].shape)} in the "
-        "model"
-        for key in own
-        if key in saved and not is_lazy(own[key]) and saved[key].shape != own[key].shape
-    ]
-
-
-def _extra_state(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
-    """Return the state_dict's entries that are not tensors (``get_extra_state``)."""
-    values = stored.manifest.state_values
-    if not values:
-        return {}
-    pool = TensorPool(lambda group, name: stored.tensor(group, name, verify=False))
-    structure = stored.manifest.architecture.structure
-    return read_state_values(values, structure, Imports(), model, pool)
+        raise MismatchError(refusal(f"The model is not the one that was logged ({text})", problems))
+    return live_keys(weights, model)
 
 
 def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Load:
@@ -157,9 +125,9 @@ def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Load:
     saved = _decode(stored, entry["state_dict"], name)
     with malformed(name):
         if isinstance(part, nn.Module):
-            problems = _differences(saved, part)
+            problems = compare_weights(saved, part).problems()
             if problems:
-                raise MismatchError(_report(f"{name} is not the module that was logged", problems))
+                raise MismatchError(refusal(f"{name} is not the module that was logged", problems))
         elif isinstance(saved, dict) and "param_groups" in saved and hasattr(part, "param_groups"):
             _check_groups(saved, part, name)
     return Load(name, part, saved)
@@ -189,7 +157,7 @@ def _check_groups(saved: dict[str, Any], optimizer: Any, name: str) -> None:
                 if _is_misshapen(value, parameter, what)
             ]
     if problems:
-        raise MismatchError(_report(f"The state of {name} does not fit", problems))
+        raise MismatchError(refusal(f"The state of {name} does not fit", problems))
 
 
 _ELEMENTWISE = frozenset(
@@ -216,9 +184,3 @@ def _is_misshapen(value: Any, parameter: Tensor, what: str) -> bool:
         and value.dim() > 0
         and value.shape != parameter.shape
     )
-
-
-def _report(what: str, problems: list[str]) -> str:
-    shown = "\n".join(f"  {problem}" for problem in problems[:_MAX_NAMED])
-    more = f"\n  and {len(problems) - _MAX_NAMED} more" if len(problems) > _MAX_NAMED else ""
-    return f"{what}; nothing was changed:\n{shown}{more}"

@@ -27,11 +27,13 @@ class Load:
         name: What it is called in errors, for example ``optimizer``.
         target: The object, with ``state_dict()`` and ``load_state_dict()``.
         state: Its state from the checkpoint, already compared with the object.
+        strict: Whether a module must get every entry that it has.
     """
 
     name: str
     target: Any
     state: Mapping[str, Any]
+    strict: bool = True
 
 
 def load_together(loads: Sequence[Load]) -> None:
@@ -44,7 +46,7 @@ def load_together(loads: Sequence[Load]) -> None:
     for load in sorted(loads, key=lambda load: isinstance(load.target, nn.Module)):
         try:
             undo.append(_way_back(load.target))
-            load.target.load_state_dict(load.state)
+            load.target.load_state_dict(load.state, **({} if load.strict else {"strict": False}))
         except Exception as error:
             for put_back in reversed(undo):
                 put_back()
