@@ -21,9 +21,10 @@ def python_blocks(text: str) -> list[str]:
 
 @pytest.mark.system
 def test_the_readme_trains_loads_and_resumes(tmp_path: Path) -> None:
-    train, load, resume = python_blocks(README)
+    train, load, resume, find = python_blocks(README)
     _run(tmp_path, "train.py", train)
     assert "Net(" in _run(tmp_path, "load.py", f"{load}\nprint(model)")
+    assert _run(tmp_path, "find.py", find) == ""
     # The trained model and optimizer of the first block are what the third one resumes.
     assert _run(tmp_path, "again.py", f"{train}\n{resume}").startswith("3 {'val_loss':")
 

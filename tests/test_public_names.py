@@ -29,6 +29,7 @@ DOCUMENTED = [
     "get_checkpoint",
     "load_model",
     "log_checkpoint",
+    "pareto_checkpoints",
     "reconstruct_with",
     "resume",
     "search_checkpoints",

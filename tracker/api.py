@@ -6,13 +6,14 @@ A query first waits for what this process has handed over, so that it sees its o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tracker.checkpoint import Checkpoint
 from tracker.errors import InvalidArgumentError
 from tracker.loading import find
 from tracker.loading.apart import explain_apart
 from tracker.loading.check import Checked, check
+from tracker.loading.frame import to_frame
 from tracker.loading.mirror import fill_from_mlflow, open_current
 from tracker.loading.resolve import resolve
 from tracker.pending import PendingCheckpoint
@@ -21,6 +22,7 @@ from tracker.upkeep.database import Upgraded, upgrade
 from tracker.upkeep.doctor import Finding, examine
 
 if TYPE_CHECKING:
+    import pandas
     import torch
     from torch import nn
 
@@ -158,6 +160,7 @@ def flush(timeout: float | None = None) -> None:
     tickets.flush(timeout, stacklevel=2)
 
 
+@overload
 def search_checkpoints(
     filter_string: str = "",
     *,
@@ -165,7 +168,34 @@ def search_checkpoints(
     run_id: str | None = None,
     order_by: Sequence[str] | None = None,
     max_results: int | None = 100,
-) -> list[Checkpoint]:
+    offset: int = 0,
+    output_format: Literal["list"] = "list",
+) -> list[Checkpoint]: ...
+
+
+@overload
+def search_checkpoints(
+    filter_string: str = "",
+    *,
+    experiment: str | Sequence[str] | None = None,
+    run_id: str | None = None,
+    order_by: Sequence[str] | None = None,
+    max_results: int | None = 100,
+    offset: int = 0,
+    output_format: Literal["pandas"],
+) -> pandas.DataFrame: ...
+
+
+def search_checkpoints(
+    filter_string: str = "",
+    *,
+    experiment: str | Sequence[str] | None = None,
+    run_id: str | None = None,
+    order_by: Sequence[str] | None = None,
+    max_results: int | None = 100,
+    offset: int = 0,
+    output_format: Literal["list", "pandas"] = "list",
+) -> list[Checkpoint] | pandas.DataFrame:
     """Return the checkpoints that match a filter in MLflow's search syntax.
 
     Args:
@@ -176,6 +206,10 @@ def search_checkpoints(
         run_id: Only checkpoints of this run.
         order_by: For example ``["metrics.val_loss ASC"]``; the newest first by default.
         max_results: How many at most; None for all.
+        offset: How many to skip. The order is total, so pages neither overlap nor leave gaps, as
+            long as nothing is logged in between; add ``attributes.created_at <= …`` if it is.
+        output_format: ``"list"``, or ``"pandas"`` for a DataFrame with the columns that
+            ``mlflow.search_runs`` has: attributes, ``metrics.*``, ``params.*``, ``tags.*``.
 
     Raises:
         FilterSyntaxError: The filter or order can't be read; shows where.
@@ -187,8 +221,12 @@ def search_checkpoints(
     """
     tickets.wait()
     scope = find.make_scope(experiment, run_id, filter_string)
-    records = find.search(open_current(), scope, order_by=order_by, max_results=max_results)
-    return [Checkpoint(record) for record in records]
+    if output_format not in ("list", "pandas"):
+        raise InvalidArgumentError(f"output_format={output_format!r}: expected 'list' or 'pandas'.")
+    records = find.search(
+        open_current(), scope, order_by=order_by, max_results=max_results, offset=offset
+    )
+    return to_frame(records) if output_format == "pandas" else list(map(Checkpoint, records))
 
 
 def best_checkpoint(
@@ -255,6 +293,40 @@ def best_checkpoints(
     scope = find.make_scope(experiment, run_id, filter_string)
     found = find.top(open_current(), scope, metric, mode, k)
     return [Checkpoint(record) for record in found]
+
+
+def pareto_checkpoints(
+    metrics: Mapping[str, str | None],
+    *,
+    experiment: str | Sequence[str] | None = None,
+    run_id: str | None = None,
+    filter_string: str = "",
+) -> list[Checkpoint]:
+    """Return the checkpoints that no other is better than in every one of several metrics.
+
+    A checkpoint is left out if another is at least as good in all the metrics and better in one
+    (the Pareto front). Equal ones are all returned; one that lacks a metric, or has a NaN, is not.
+
+    Args:
+        metrics: Two metrics or more, each with ``"min"``, ``"max"``, or None where the name leaves
+            no doubt.
+        experiment: An experiment's name, or several; all by default.
+        run_id: Only checkpoints of this run.
+        filter_string: See `search_checkpoints`; what does not match beats none.
+
+    Returns:
+        The checkpoints, the best in the first metric first.
+
+    Raises:
+        NotFoundError: No checkpoint has all the metrics; lists what exists.
+        InvalidArgumentError: A direction is not clear; says how to give it.
+
+    Example:
+        >>> tracker.pareto_checkpoints({"val_loss": "min", "milliseconds": "min"})
+    """
+    tickets.wait()
+    scope = find.make_scope(experiment, run_id, filter_string)
+    return [Checkpoint(record) for record in find.pareto(open_current(), scope, metrics)]
 
 
 def best_of_each_run(

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 
 from tracker.catalog.filters import (
     MAX_COMPARISONS,
+    MAX_DEPTH,
+    MAX_VALUES,
     AllOf,
     AnyOf,
     Comparison,
     Field,
     Order,
+    fields_asked_for,
     parse_filter,
     parse_order,
 )
@@ -46,6 +49,9 @@ def compare(kind: str, key: str, comparator: str, *values: object) -> Comparison
         ("attr.epoch IN (1, 2)", compare("attribute", "epoch", "IN", 1, 2)),
         ("epoch = 3", compare("attribute", "epoch", "=", 3)),
         ("epoch > 2.5", compare("attribute", "epoch", ">", 2.5)),
+        ("epoch = 9223372036854775807", compare("attribute", "epoch", "=", 2**63 - 1)),
+        ("epoch > -9223372036854775807", compare("attribute", "epoch", ">", -(2**63) + 1)),
+        ("epoch < 9223372036854775808", compare("attribute", "epoch", "<", 2.0**63)),
         ("size < 99999999999999999999", compare("attribute", "size", "<", 1e20)),
         ("experiment_name = 'digits'", compare("attribute", "experiment_name", "=", "digits")),
         ("(((epoch = 3)))", compare("attribute", "epoch", "=", 3)),
@@ -89,6 +95,8 @@ def test_and_binds_tighter_than_or_and_parentheses_tightest() -> None:
         ("val_loss < 0.3", "val_loss", r"A metric is written metrics\.val_loss"),
         ("metricz.val_loss < 0.3", "metricz", "none of metrics, params, tags, attributes"),
         ("attributes.nothing = 'a'", "attributes", "There is no attribute 'nothing'"),
+        ("epoh > 3", "epoh", r"no attribute 'epoh'\. Did you mean 'epoch'\? There are"),
+        ("metrcs.loss > 3", "metrcs", "Did you mean 'metrics' or 'metric'"),
         ("params.a = 'x\0y'", "\N{REPLACEMENT CHARACTER}y'", "can't be in a database"),
         ("params.a = '\ud800'", "\N{REPLACEMENT CHARACTER}'", "can't be in a database"),
     ],
@@ -109,8 +117,78 @@ def test_more_comparisons_than_a_database_takes_are_refused() -> None:
         parse_filter(" OR ".join(["epoch = 1"] * (MAX_COMPARISONS + 1)))
 
 
+def test_more_values_than_a_database_takes_are_refused() -> None:
+    def among(count: int) -> str:
+        return f"epoch IN ({', '.join(['1'] * count)})"
+
+    assert parse_filter(among(MAX_VALUES))
+
+    with pytest.raises(FilterSyntaxError, match="more than 10,000 values"):
+        parse_filter(among(MAX_VALUES + 1))
+
+
 def test_deep_parentheses_are_no_problem() -> None:
     assert parse_filter("(" * 3_000 + "epoch = 1" + ")" * 3_000)
+
+
+def test_conditions_nested_deeper_than_a_database_takes_are_refused() -> None:
+    def nested(depth: int) -> str:
+        joints = [" AND (" if level % 2 else " OR (" for level in range(depth)]
+        return "".join(f"epoch = 1{joint}" for joint in joints) + "epoch = 1" + ")" * depth
+
+    assert parse_filter(nested(MAX_DEPTH))
+
+    with pytest.raises(FilterSyntaxError, match="nested more than 20 deep"):
+        parse_filter(nested(MAX_DEPTH + 1))
+
+
+@pytest.mark.parametrize("part", ["epoch = 1 AND ", "(", "params.a = 'x", "\0", "'", " "])
+def test_ten_megabytes_are_refused_with_a_short_message(part: str) -> None:
+    with pytest.raises(FilterSyntaxError, match="characters; up to 500,000 are read") as caught:
+        parse_filter(part * (10_000_000 // len(part)))
+
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 400_000,
+        f"metrics.{'x' * 400_000} LIKE 'a'",
+        f"params.a = '{'x' * 400_000}' OR params.a = 7",
+        f"epoch = '{'x' * 400_000}'",
+        "(" * 400_000,
+        f"{'x' * 400_000}.a = 1",
+    ],
+    ids=["attribute", "metric", "text", "number", "(", "prefix"],
+)
+def test_a_mistake_in_a_long_filter_is_shown_with_what_is_around_it(text: str) -> None:
+    with pytest.raises(FilterSyntaxError) as caught:
+        parse_filter(text)
+
+    assert len(str(caught.value)) < 1_000
+    assert "…" in str(caught.value)
+
+
+def test_a_mistake_far_into_a_filter_tells_the_character() -> None:
+    text = "epoch = 1 AND " * 20 + "epoch ~ 3"
+
+    with pytest.raises(FilterSyntaxError, match=r"\(at character 287\)") as caught:
+        parse_filter(text)
+
+    _, shown, marker, *_ = str(caught.value).splitlines()
+    assert shown[marker.index("^") :] == "~ 3"
+
+
+def test_the_fields_that_must_be_there_are_named_once() -> None:
+    text = "metrics.a > 1 AND (params.b = 'x' OR metrics.a < 0) AND tags.c IS NULL AND epoch = 1"
+
+    assert fields_asked_for(text) == [
+        Field("metric", "a"),
+        Field("param", "b"),
+        Field("attribute", "epoch"),
+    ]
+    assert fields_asked_for("") == []
 
 
 @given(st.text())

@@ -18,6 +18,7 @@ from tracker.catalog import (
     put,
     run_ids,
     search,
+    top,
 )
 from tracker.errors import FilterSyntaxError, InvalidArgumentError
 from tracker.types import CheckpointRecord
@@ -224,6 +225,31 @@ class TestBest:
             best(catalog, ALL, "loss", "best")  # type: ignore[arg-type]
 
 
+class TestTop:
+    def test_is_the_best_ones_the_best_first(self, catalog: Engine) -> None:
+        fill(catalog, *with_losses(0.3, 0.1, math.nan, 0.2, math.inf))
+
+        assert ids(top(catalog, ALL, "val_loss", "min", 2)) == ["m-2", "m-4"]
+        assert ids(top(catalog, ALL, "val_loss", "max", 2)) == ["m-5", "m-1"]
+        assert ids(top(catalog, ALL, "val_loss", "min", 9)) == ["m-2", "m-4", "m-1", "m-5"]
+        assert top(catalog, ALL, "unknown", "min", 9) == []
+
+    def test_takes_the_earlier_of_equal_ones(self, catalog: Engine) -> None:
+        fill(catalog, *with_losses(0.2, 0.1, 0.2, 0.2))
+        put(catalog, record(8, id="m-none", epoch=None, metrics={"val_loss": 0.2}))
+
+        for k, expected in ((2, "21"), (3, "213"), (4, "2134")):
+            found = top(catalog, ALL, "val_loss", "min", k)
+            assert ids(found) == [f"m-{number}" for number in expected]
+        assert ids(top(catalog, ALL, "val_loss", "min", 5))[-1] == "m-none"
+
+    def test_stays_within_the_scope(self, catalog: Engine) -> None:
+        fill(catalog, *with_losses(0.1, 0.2, 0.3, 0.4))
+        scope = Scope(("digits",), "run-1", "epoch > 1")
+
+        assert ids(top(catalog, scope, "val_loss", "min", 2)) == ["m-2", "m-3"]
+
+
 class TestAt:
     def test_finds_an_epoch_a_step_or_both(self, catalog: Engine) -> None:
         fill(catalog, record(1), record(2), record(2, id="m-other", step=250, created_at=1))
@@ -238,6 +264,20 @@ class TestAt:
         fill(catalog, record(0), record(1))
 
         assert ids(at(catalog, ALL, epoch=0)) == ["m-0"]
+
+    def test_finds_the_largest_there_can_be(self, catalog: Engine) -> None:
+        largest = 2**63 - 1
+        fill(catalog, record(1, epoch=largest, step=largest), record(2, epoch=largest - 1))
+
+        assert ids(at(catalog, ALL, epoch=largest)) == ["m-1"]
+        assert ids(at(catalog, ALL, step=largest)) == ["m-1"]
+        for condition in (f"epoch = {largest}", f"epoch > {largest - 1}", f"epoch IN ({largest})"):
+            assert ids(search(catalog, Scope(filter_string=condition))) == ["m-1"]
+
+    def test_finds_as_many_as_asked_for(self, catalog: Engine) -> None:
+        fill(catalog, record(1), record(1, id="m-9", run_id="run-2", created_at=1))
+
+        assert ids(at(catalog, ALL, epoch=1, limit=1)) == ["m-1"]
 
     def test_needs_one_of_them(self, catalog: Engine) -> None:
         with pytest.raises(InvalidArgumentError, match="epoch or a step"):
@@ -312,6 +352,8 @@ class TestForMessages:
         assert metric_counts(catalog, ALL) == {"acc": (1, 1), "val_loss": (2, 1)}
         assert metric_counts(catalog, Scope(filter_string="epoch = 3")) == {"acc": (1, 1)}
         assert metric_counts(catalog, Scope(run_id="run-2")) == {}
+        assert metric_counts(catalog, ALL, "acc") == {"acc": (1, 1)}
+        assert metric_counts(catalog, ALL, "unknown") == {}
 
     def test_epochs_are_listed_once_each(self, catalog: Engine) -> None:
         fill(catalog, record(2), record(1), record(1, id="m-x", step=1), record(3, epoch=None))

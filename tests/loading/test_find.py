@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import tracker
 from tests.training import log
-from tracker import Checkpoint
+from tracker import Checkpoint, api
 from tracker.errors import (
     CatalogError,
     FilterSyntaxError,
     InvalidArgumentError,
     NotFoundError,
     TrackerError,
+    TrackerWarning,
 )
+from tracker.loading import find
+from tracker.loading.mirror import open_current
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -136,7 +144,9 @@ def test_an_experiment_that_does_not_exist_lists_those_there_are(history: list[C
         lambda: tracker.best_checkpoint("val_loss", experiment=["digits", "digit"]),
         lambda: tracker.get_checkpoint(experiment="digit"),
     ):
-        with pytest.raises(NotFoundError, match=r"named 'digit'\. Experiments: digits\."):
+        with pytest.raises(
+            NotFoundError, match=r"'digit'\. Did you mean 'digits'\? Experiments: digits\."
+        ):
             ask()
 
 
@@ -192,6 +202,9 @@ def test_a_filter_that_does_not_parse_shows_where(history: list[Checkpoint]) -> 
         {"max_results": True},
         {"max_results": 2.0},
         {"max_results": 2**70},
+        {"offset": -1},
+        {"offset": True},
+        {"offset": 2**70},
     ],
     ids=str,
 )
@@ -213,6 +226,144 @@ def test_only_integers_are_epochs(one: Checkpoint, field: str, value: object) ->
 def test_only_text_is_a_metric(one: Checkpoint, metric: object) -> None:
     with pytest.raises(InvalidArgumentError, match="expected a metric's name"):
         tracker.best_checkpoint(metric)  # type: ignore[arg-type]
+
+
+def test_the_best_few_come_in_their_order(history: list[Checkpoint]) -> None:
+    best = tracker.best_checkpoints("val_loss", k=3)
+    assert best == [history[3], history[2], history[0]]
+    assert tracker.best_checkpoints("m", k=1, mode="max", experiment="digits") == [history[4]]
+    assert len(tracker.best_checkpoints("val_loss", run_id=history[0].run_id)) == 4
+    with pytest.raises(NotFoundError, match="'acc'"):
+        tracker.best_checkpoints("acc")
+
+
+@pytest.mark.parametrize("k", [0, -1, None, True, 2.0, "3", 10**9])
+def test_only_a_number_of_checkpoints_can_be_asked_for(one: Checkpoint, k: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="k="):
+        tracker.best_checkpoints("val_loss", k=k)  # type: ignore[arg-type]
+
+
+def test_the_best_of_each_run_comes_with_the_best_run_first(history: list[Checkpoint]) -> None:
+    with mlflow.start_run():
+        other = log(epoch=0, metrics={"val_loss": 0.1})
+        log(epoch=1, metrics={"val_loss": 0.2})
+    with mlflow.start_run():
+        log(epoch=0, metrics={"val_loss": math.nan})
+    assert tracker.best_of_each_run("val_loss") == [other, history[3]]
+    assert tracker.best_of_each_run("val_loss", max_results=1, experiment="digits") == [other]
+    assert tracker.best_of_each_run("val_loss", filter_string="metrics.m >= 0") == [history[3]]
+    with pytest.raises(NotFoundError, match="the metric 'acc'"):
+        tracker.best_of_each_run("acc")
+    run_ids = [other.run_id, history[0].run_id]
+    assert api.metric_history(run_ids, "val_loss")[other.run_id] == [(0, 0.1), (1, 0.2)]
+
+
+def test_those_that_none_beats_in_all_metrics_are_found(history: list[Checkpoint]) -> None:
+    # m is the epoch: the later, the better.
+    assert tracker.pareto_checkpoints({"val_loss": None, "m": "max"}) == [history[3], history[4]]
+    with pytest.raises(InvalidArgumentError, match="mode='min' or mode='max'"):
+        tracker.pareto_checkpoints({"val_loss": None, "m": None})
+    with pytest.raises(NotFoundError, match="the metric 'size'"):
+        tracker.pareto_checkpoints({"val_loss": None, "size": "min"})
+    with pytest.raises(NotFoundError, match="NaN in all 5"):
+        tracker.pareto_checkpoints({"val_loss": None, "bad": "min"})
+    for metrics in ({}, {"val_loss": "min"}, ["val_loss", "m"], dict.fromkeys(map(str, range(17)))):
+        with pytest.raises(InvalidArgumentError, match="2 to 16 metrics"):
+            tracker.pareto_checkpoints(metrics)  # type: ignore[arg-type]
+
+
+def test_two_metrics_that_no_checkpoint_has_together_are_said_to_be_so() -> None:
+    with mlflow.start_run():
+        log(epoch=1, metrics={"loss": 0.1})
+        log(epoch=2, metrics={"accuracy": 0.9})
+    with pytest.raises(NotFoundError, match="a number for all of 'loss', 'accuracy'"):
+        tracker.pareto_checkpoints({"loss": None, "accuracy": None})
+
+
+def test_pages_neither_overlap_nor_leave_gaps(history: list[Checkpoint]) -> None:
+    pages = [tracker.search_checkpoints(max_results=2, offset=offset) for offset in (0, 2, 4, 6)]
+    assert [[c.epoch for c in page] for page in pages] == [[4, 3], [2, 1], [0], []]
+    assert len(tracker.search_checkpoints(max_results=2**63 - 1, offset=0)) == 5
+    assert len(tracker.search_checkpoints(max_results=np.int64(2))) == 2  # type: ignore[arg-type]
+
+
+def test_near_names_are_suggested(history: list[Checkpoint]) -> None:
+    run_id = history[0].run_id
+    with pytest.raises(NotFoundError, match=r"Did you mean 'val_loss'\?"):
+        tracker.best_checkpoint("val_los")
+    with pytest.raises(NotFoundError, match=rf"Did you mean {run_id}\?"):
+        tracker.search_checkpoints(run_id=run_id[:6])
+    with pytest.raises(NotFoundError, match=r"the param 'detph'\. Did you mean 'depth'\?"):
+        tracker.best_checkpoint("val_loss", filter_string="params.detph = '2'")
+
+
+def test_a_search_that_finds_nothing_warns_of_names_that_nothing_has(
+    history: list[Checkpoint],
+) -> None:
+    with pytest.warns(TrackerWarning, match=r"the metric 'vall_loss'\. Did you mean 'val_loss'"):
+        assert tracker.search_checkpoints("metrics.vall_loss < 1") == []
+    with pytest.warns(TrackerWarning, match=r"has the tag 'x'\."):
+        assert tracker.search_checkpoints("tags.x = 'y' AND metrics.val_loss < 1") == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tracker.search_checkpoints("metrics.val_loss < 0") == []
+        assert len(tracker.search_checkpoints("tags.x IS NULL")) == 5
+
+
+def test_a_metric_may_have_any_name_that_mlflow_takes() -> None:
+    names = ["a/b.c d-e_f:g", "été/損失", "x" * 250]
+    checkpoint = log(epoch=1, metrics=dict.fromkeys(names, 0.5))
+    for name in names:
+        assert tracker.best_checkpoint(name, mode="min") == checkpoint
+        assert tracker.search_checkpoints(f"metrics.`{name}` = 0.5") == [checkpoint]
+        assert tracker.search_checkpoints(order_by=[f"metrics.`{name}` DESC"]) == [checkpoint]
+
+
+HOSTILE = st.text() | st.sampled_from(
+    [
+        "' OR '1'='1",
+        "'; DROP TABLE tracker_checkpoints; --",
+        '" OR ""="',
+        "metrics.val_loss < 1; DELETE FROM tracker_metrics",
+        "metrics.val_loss < 1 UNION SELECT 1",
+        "params.`'; DROP TABLE x; --` = '%s'",
+        *("%(x)s", ":x", "?", "$1", "{0}", "\0", "a\0b", "\ud800", "\\", "%", "_", "m-%", "runs:/"),
+        *("runs:/'/'", "models:/m-'", "x" * 100_000, "(" * 1_000),
+    ]
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(text=HOSTILE)
+def test_whatever_is_asked_is_answered_or_refused_and_changes_nothing(
+    history: list[Checkpoint], workplace: Path, text: str
+) -> None:
+    before = (workplace / "mlflow.db").read_bytes()
+    for ask in (
+        lambda: tracker.search_checkpoints(text),
+        lambda: tracker.search_checkpoints(experiment=text),
+        lambda: tracker.search_checkpoints(experiment=["digits", text]),
+        lambda: tracker.search_checkpoints(run_id=text),
+        lambda: tracker.search_checkpoints(order_by=[text]),
+        lambda: tracker.best_checkpoint(text, mode="min"),
+        lambda: tracker.best_checkpoint("val_loss", mode=text),
+        lambda: tracker.best_checkpoint("val_loss", filter_string=text),
+        lambda: tracker.best_checkpoints("val_loss", experiment=text),
+        lambda: tracker.best_of_each_run(text, mode="max"),
+        lambda: tracker.best_of_each_run("val_loss", filter_string=text, experiment=text),
+        lambda: tracker.pareto_checkpoints({"val_loss": "min", text: "max"}),
+        lambda: tracker.get_checkpoint(text, epoch=1),
+        lambda: tracker.get_checkpoint(experiment=text),
+        lambda: api.metric_history([text], text),
+        lambda: find.by_id(open_current(), text),
+        lambda: find.by_run_and_name(open_current(), text, text),
+    ):
+        with warnings.catch_warnings(), contextlib.suppress(TrackerError):
+            warnings.simplefilter("ignore", TrackerWarning)
+            ask()
+    assert (workplace / "mlflow.db").read_bytes() == before
 
 
 def test_long_lists_are_cut() -> None:

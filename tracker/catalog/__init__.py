@@ -16,8 +16,9 @@ from tracker.catalog.database import (
 )
 from tracker.catalog.filters import fields_asked_for, parse_filter, parse_order
 from tracker.catalog.location import catalog_uri, is_mirror, is_server
-from tracker.catalog.names import did_you_mean, metric_names, quoted, text_names, unstorable
+from tracker.catalog.names import metric_names, text_names
 from tracker.catalog.opening import open_for_logging, open_for_reading, open_for_reindexing
+from tracker.catalog.pareto import pareto
 from tracker.catalog.per_run import best_of_each_run, history
 from tracker.catalog.queries import (
     at,
@@ -33,6 +34,7 @@ from tracker.catalog.queries import (
     top,
 )
 from tracker.catalog.scope import Scope
+from tracker.catalog.wording import did_you_mean, quoted, unstorable
 from tracker.catalog.writes import put, remove
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "open_for_logging",
     "open_for_reading",
     "open_for_reindexing",
+    "pareto",
     "parse_filter",
     "parse_order",
     "put",

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from tracker.catalog.wording import did_you_mean, quoted, unstorable
 from tracker.errors import FilterSyntaxError
 
 if TYPE_CHECKING:
@@ -31,6 +32,18 @@ ATTRIBUTES = NUMBER_ATTRIBUTES + TEXT_ATTRIBUTES
 
 MAX_COMPARISONS = 100
 """More in one filter are refused here; SQLite would refuse some more with an obscure error."""
+
+MAX_VALUES = 10_000
+"""In all the lists of a filter; databases bound the parameters of a statement (SQLite: 32,766)."""
+
+MAX_DEPTH = 20
+"""Conditions within conditions; parentheses around the same one do not count."""
+
+MAX_LENGTH = 500_000
+"""Characters of a filter; it takes about a second to read so many."""
+
+_SHOWN_BEFORE, _SHOWN_AFTER = 70, 50
+_MAX_WHOLE = 2**63 - 1
 
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("metric", "metrics"), "metric"),
@@ -108,13 +121,15 @@ def parse_filter(text: str) -> Condition | None:
         >>> parse_filter("epoch >= 3")
         Comparison(field=Field(kind='attribute', key='epoch'), comparator='>=', values=(3,))
     """
-    _refuse_unstorable(text, _EXAMPLE)
+    _refuse_unreadable(text, _EXAMPLE)
     if not text.strip():
         return None
     tree = _parse(text, "filter", _EXAMPLE)
-    if sum(1 for _ in tree.find_data("comparison")) > MAX_COMPARISONS:
-        raise _error(text, None, f"It has more than {MAX_COMPARISONS} comparisons.", _EXAMPLE)
-    return _condition(tree.children[0], text)
+    for what, most in (("comparison", MAX_COMPARISONS), ("literal", MAX_VALUES)):
+        if sum(1 for _ in tree.find_data(what)) > most:
+            what = "value" if what == "literal" else what
+            raise _error(text, None, f"It has more than {most:,} {what}s.", _EXAMPLE)
+    return _condition(tree.children[0], text, 1)
 
 
 def fields_asked_for(text: str) -> list[Field]:
@@ -145,7 +160,7 @@ def parse_order(text: str) -> Order:
     Raises:
         FilterSyntaxError: It does not follow the syntax; the message shows where.
     """
-    _refuse_unstorable(text, _ORDER_EXAMPLE)
+    _refuse_unreadable(text, _ORDER_EXAMPLE)
     field, *direction = _parse(text, "order", _ORDER_EXAMPLE).children
     return Order(
         _field(field, text, _ORDER_EXAMPLE),
@@ -176,10 +191,13 @@ def _parse(text: str, start: str, example: str) -> Node:
         raise _error(text, token.start_pos, "This was not expected here.", example) from None
 
 
-def _condition(tree: Node, text: str) -> Condition:
+def _condition(tree: Node, text: str, depth: int) -> Condition:
     if tree.data == "comparison":
         return _comparison(tree, text)
-    conditions = tuple(_condition(child, text) for child in tree.children)
+    if depth > MAX_DEPTH:
+        what = f"Conditions are nested more than {MAX_DEPTH} deep here."
+        raise _error(text, tree.meta.start_pos, what, _EXAMPLE)
+    conditions = tuple(_condition(child, text, depth + 1) for child in tree.children)
     return AllOf(conditions) if tree.data == "conjunction" else AnyOf(conditions)
 
 
@@ -193,7 +211,10 @@ def _comparison(tree: Node, text: str) -> Comparison:
         kind = "a number" if field.is_number else "text"
         choice = ", ".join(sorted(allowed))
         raise _error(
-            text, words[0].start_pos, f"{field_token} is {kind}; it can be: {choice}.", _EXAMPLE
+            text,
+            words[0].start_pos,
+            f"{_cut(field_token)} is {kind}; it can be: {choice}.",
+            _EXAMPLE,
         )
     values = tuple(_value(literal.children[0], field, text) for literal in literals)
     return Comparison(field, comparator, values)
@@ -205,13 +226,15 @@ def _field(token: Token, text: str, example: str) -> Field:
         prefix, key = "attribute", prefix
     kind = _KINDS.get(prefix)
     if kind is None:
-        message = f"{prefix!r} is none of metrics, params, tags, attributes."
+        near = did_you_mean(prefix, list(_KINDS))
+        message = f"{near}{quoted(prefix)} is none of metrics, params, tags, attributes."
         raise _error(text, token.start_pos, message, example)
     key = _unquote(key)
     if kind == "attribute" and key not in ATTRIBUTES:
         message = (
-            f"There is no attribute {key!r}; there are {', '.join(ATTRIBUTES)}. "
-            f"A metric is written metrics.{key}, a param params.{key}."
+            f"There is no attribute {quoted(key)}. {did_you_mean(key, ATTRIBUTES)}There are "
+            f"{', '.join(ATTRIBUTES)}. A metric is written metrics.{_cut(key)}, a param "
+            f"params.{_cut(key)}."
         )
         raise _error(text, token.start_pos, message, example)
     return Field(kind, key)
@@ -220,16 +243,18 @@ def _field(token: Token, text: str, example: str) -> Field:
 def _value(token: Token, field: Field, text: str) -> Value:
     if (token.type == "NUMBER") != field.is_number:
         what = (
-            f"{field.key} is a number: write it without quotes."
+            f"{_cut(field.key)} is a number: write it without quotes."
             if field.is_number
-            else f"{field.key} is text: write '{token}'."
+            else f"{_cut(field.key)} is text: write '{_cut(token)}'."
         )
         raise _error(text, token.start_pos, what, _EXAMPLE)
     if token.type == "STRING":
         return _unquote(str(token))
-    # Up to 18 digits fit into a database's 64-bit integer; more are compared as a float.
-    is_whole = re.fullmatch(r"[-+]?[0-9]{1,18}", token) is not None
-    return int(token) if is_whole and field.kind == "attribute" else float(token)
+    if field.kind == "attribute" and re.fullmatch(r"[-+]?[0-9]{1,19}", token):
+        whole = int(token)
+        if abs(whole) <= _MAX_WHOLE:
+            return whole  # exactly; what is larger than any in a database is compared as a float
+    return float(token)
 
 
 def _unquote(text: str) -> str:
@@ -239,16 +264,31 @@ def _unquote(text: str) -> str:
     return text[1:-1].replace(quote * 2, quote)
 
 
-def _refuse_unstorable(text: str, example: str) -> None:
-    for position, character in enumerate(text):
-        if character == "\0" or "\ud800" <= character <= "\udfff":
-            message = f"The character {character!r} can't be in a database."
-            raise _error(text, position, message, example)
+def _refuse_unreadable(text: str, example: str) -> None:
+    if len(text) > MAX_LENGTH:
+        what = f"It has {len(text):,} characters; up to {MAX_LENGTH:,} are read."
+        raise _error(text, None, what, example)
+    found = unstorable(text)
+    if found is not None:
+        message = f"The character {found[0]!r} can't be in a database."
+        raise _error(text, found.start(), message, example)
 
 
 def _error(text: str, position: int | None, what: str, example: str) -> FilterSyntaxError:
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    marker = "" if position is None else f"\n  {' ' * position}^"
+    start = max(0, (position or 0) - _SHOWN_BEFORE)
+    end = (position or 0) + _SHOWN_AFTER
+    before, after = "…" if start else "", "…" if end < len(text) else ""
+    shown = before + "".join(map(_printable, text[start:end])) + after
+    marker = "" if position is None else f"\n  {' ' * (position - start + len(before))}^"
+    where = f" (at character {position + 1:,})" if position is not None and start else ""
     return FilterSyntaxError(
-        f"This can't be searched for:\n  {shown}{marker}\n{what}\nFor example: {example}"
+        f"This can't be searched for{where}:\n  {shown}{marker}\n{what}\nFor example: {example}"
     )
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_BEFORE else f"{text[:_SHOWN_BEFORE]}…"

@@ -1,10 +1,7 @@
-"""The names of metrics, params and tags in a catalog, and which of them somebody may have meant."""
+"""The names of metrics, params and tags in a catalog, at a look-up each."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
@@ -14,9 +11,6 @@ from tracker.catalog.tables import Metric, Param, Tag
 from tracker.catalog.transactions import reading
 
 _MOST_NAMES = 10_000
-_LONGEST_SHOWN = 120
-_LONGEST_COMPARED = 250
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def metric_names(engine: Engine, scope: Scope) -> list[str]:
@@ -41,34 +35,6 @@ def text_names(engine: Engine, kind: Literal["param", "tag"]) -> list[str]:
     """Return the names of all params or tags, sorted, the first 10,000."""
     with reading(engine) as connection:
         return _keys(connection, Param if kind == "param" else Tag)
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return a sentence that suggests up to three near names and ends with a space, or nothing.
-
-    Example:
-        >>> did_you_mean("Val_los", ["val_loss", "accuracy"])
-        "Did you mean 'val_loss'? "
-    """
-    if len(name) > _LONGEST_COMPARED:
-        return ""
-    lowered = {each.lower(): each for each in reversed(known)}
-    near = difflib.get_close_matches(name.lower(), lowered, n=3)
-    if not near:
-        return ""
-    return f"Did you mean {' or '.join(quoted(lowered[each]) for each in near)}? "
-
-
-def quoted(text: str) -> str:
-    """Return a text as it is written in a message: quoted, and shortened if it is long."""
-    if len(text) <= _LONGEST_SHOWN:
-        return repr(text)
-    return f"{text[:_LONGEST_SHOWN]!r}… ({len(text):,} characters)"
-
-
-def unstorable(text: str) -> re.Match[str] | None:
-    """Return where in a text the first character is that a database can't hold."""
-    return _UNSTORABLE.search(text)
 
 
 def _keys(connection: Connection, table: Any, *where: ColumnElement[bool]) -> list[str]:

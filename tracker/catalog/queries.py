@@ -107,9 +107,21 @@ def top(
 
 
 def at(
-    engine: Engine, scope: Scope, *, epoch: int | None = None, step: int | None = None
+    engine: Engine,
+    scope: Scope,
+    *,
+    epoch: int | None = None,
+    step: int | None = None,
+    limit: int | None = None,
 ) -> list[CheckpointRecord]:
     """Return the checkpoints of an epoch, of a step or of both, the newest first.
+
+    Args:
+        engine: The catalog.
+        scope: Which checkpoints.
+        epoch: Their epoch.
+        step: Their step.
+        limit: How many at most; None: all.
 
     Raises:
         InvalidArgumentError: Neither was given.
@@ -122,7 +134,7 @@ def at(
             query = query.where(Checkpoint.epoch == epoch)
         if step is not None:
             query = query.where(Checkpoint.step == step)
-        return _load(connection, query.order_by(*_NEWEST_FIRST))
+        return _load(connection, query.order_by(*_NEWEST_FIRST).limit(limit))
 
 
 def latest(engine: Engine, scope: Scope) -> CheckpointRecord | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tracker import catalog
@@ -17,6 +17,7 @@ from tracker.types import CheckpointRecord, Mode
 _MAX_LISTED = 10
 _MAX_WHOLE = 2**63 - 1
 _MAX_TOP = 1_000_000
+_MAX_METRICS = 16
 
 
 def make_scope(
@@ -110,6 +111,26 @@ def best_of_each_run(
     return found
 
 
+def pareto(engine: Engine, scope: Scope, modes: Mapping[str, str | None]) -> list[CheckpointRecord]:
+    """Return the checkpoints that no other beats in all metrics; at least one."""
+    if not isinstance(modes, Mapping) or not 2 <= len(modes) <= _MAX_METRICS:
+        raise InvalidArgumentError(
+            f"metrics: expected a mapping of 2 to {_MAX_METRICS} metrics to 'min', 'max' or None, "
+            "such as {'val_loss': 'min', 'accuracy': 'max'}."
+        )
+    towards = {metric: _mode(engine, scope, metric, mode) for metric, mode in modes.items()}
+    found = catalog.pareto(engine, scope, towards)
+    if not found:
+        for metric in towards:
+            if catalog.best(engine, scope, metric, towards[metric]) is None:
+                raise missing.nothing_ranked(engine, scope, metric)
+        raise NotFoundError(
+            f"No checkpoint{missing.where(scope)} has a number for all of "
+            f"{', '.join(map(quoted, towards))}."
+        )
+    return found
+
+
 def history(
     engine: Engine, run_ids: Sequence[str], metric: str
 ) -> dict[str, list[tuple[int | None, float]]]:
@@ -131,12 +152,13 @@ def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) ->
             missing.check_exists(engine, scope)
             raise NotFoundError(f"No checkpoint{missing.where(scope)} was logged yet.")
         return latest
-    found = catalog.at(engine, scope, epoch=epoch, step=step)
-    if not found:
+    first = catalog.at(engine, scope, epoch=epoch, step=step, limit=1)
+    if not first:
         missing.check_exists(engine, scope)
         raise missing.no_such_epoch(engine, scope, epoch, step)
+    found = catalog.at(engine, Scope(run_id=first[0].run_id), epoch=epoch, step=step)
     newest = max(found, key=lambda r: (r.created_at, r.step or 0, r.id))
-    rivals = [r for r in found if r.run_id == newest.run_id and r.model_class != newest.model_class]
+    rivals = [record for record in found if record.model_class != newest.model_class]
     if rivals:
         raise _ambiguous([newest, *rivals])
     return newest

@@ -9,7 +9,7 @@ from tracker.catalog import Engine, Scope, did_you_mean, quoted
 from tracker.errors import NotFoundError
 
 _MAX_LISTED = 10
-_RUNS_COMPARED = 1_000
+_RUNS_COMPARED = _NAMES_COUNTED = 1_000
 
 
 def check_exists(engine: Engine, scope: Scope) -> None:
@@ -112,11 +112,10 @@ def no_such_id(engine: Engine, identifier: str) -> NotFoundError:
 def no_such_name(engine: Engine, run_id: str, name: str) -> NotFoundError:
     """Return that a run has no checkpoint of a name, with the newest it has."""
     check_exists(engine, Scope(run_id=run_id))
-    newest = catalog.search(engine, Scope(run_id=run_id), max_results=_RUNS_COMPARED)
+    newest = catalog.search(engine, Scope(run_id=run_id), max_results=_NAMES_COUNTED)
     names = [record.name for record in newest]
     return NotFoundError(
-        f"Run {run_id} has no checkpoint named {quoted(name)}. {did_you_mean(name, names)}"
-        f"{listed('It has', names)}"
+        f"Run {run_id} has no checkpoint named {quoted(name)}. {listed('It has', names)}"
     )
 
 
