@@ -5,17 +5,19 @@ A query first waits for what this process has handed over, so that it sees its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tracker.checkpoint import Checkpoint
-from tracker.errors import InvalidArgumentError
-from tracker.loading import find
+from tracker.errors import InvalidArgumentError, TrackerError
+from tracker.loading import find, mirror
 from tracker.loading.apart import explain_apart
 from tracker.loading.check import Checked, check
 from tracker.loading.frame import to_frame
-from tracker.loading.mirror import fill_from_mlflow, open_current
+from tracker.loading.mirror import open_current
 from tracker.loading.resolve import resolve
+from tracker.loading.verify import Verified, condition_of, verify
 from tracker.pending import PendingCheckpoint
 from tracker.saving import tickets
 from tracker.upkeep.database import Upgraded, upgrade
@@ -486,20 +488,73 @@ def check_checkpoints(
     return check(sources, trust=trust, weights=weights)
 
 
+def verify_checkpoints(sources: Iterable[Checkpoint | str]) -> Iterator[Verified]:
+    """Read every byte of checkpoints again and compare it with its digest; yield what was found.
+
+    One that is damaged, or not there, does not keep the others from being read.
+
+    Args:
+        sources: See `load_model`.
+    """
+    for source in sources:
+        try:
+            record = as_checkpoint(source).record
+        except TrackerError as error:
+            yield Verified(str(source), None, "", condition_of(error), str(error))
+        else:
+            yield verify(record)
+
+
+def fetch_checkpoint(source: Checkpoint | str) -> Path:
+    """Return the folder that has a checkpoint's files; those of a remote store are fetched into it.
+
+    Args:
+        source: See `load_model`.
+
+    Raises:
+        NotFoundError: The files are gone.
+        RecordError: The artifact store can't be reached.
+    """
+    from tracker.loading.fetch import fetch
+
+    return fetch(as_checkpoint(source).record).directory
+
+
 def upgrade_database() -> Upgraded:
     """Create or upgrade the catalog's tables in the database in force."""
     return upgrade()
 
 
-def reindex() -> int:
-    """Enter every checkpoint that MLflow holds into the catalog; return how many there are.
+def update_mirror(seen: mirror.Seen) -> bool:
+    """Bring the mirror of a tracking server up to date; return whether the catalog is one.
+
+    Queries do so by themselves; the first time it may take long.
+
+    Args:
+        seen: Called with the number of checkpoints of each page that was entered.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+        CatalogError: The mirror can't be used.
+    """
+    return mirror.update_if_mirror(seen)
+
+
+def reindex(seen: mirror.Seen = lambda count: None) -> int:
+    """Make the catalog what MLflow holds; return how many checkpoints that are.
+
+    Runs and experiments that were deleted or restored, renamed experiments, and metrics that were
+    logged later are found.
+
+    Args:
+        seen: Called with the number of checkpoints of each page that was entered.
 
     Raises:
         RecordError: MLflow can't be reached.
         CatalogError: The catalog can't be used.
     """
     tickets.wait()
-    return fill_from_mlflow()
+    return mirror.reindex(seen)
 
 
 def sync(watch: Watch | None = None) -> list[Outcome]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -26,6 +27,7 @@ from tracker.catalog import (
 from tracker.catalog.database import VERSION_TABLE, migration_config
 from tracker.catalog.engines import make_engine, parse_uri
 from tracker.catalog.tables import Table
+from tracker.catalog.transactions import writing
 from tracker.errors import CatalogError, CatalogVersionError, NotFoundError
 
 from .examples import record
@@ -325,3 +327,18 @@ def test_migrating_prints_nothing(empty_database: str) -> None:
     )
 
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("revision", ["0001"])
+def test_a_catalog_of_an_earlier_revision_is_upgraded_with_what_it_holds(
+    empty_database: str, revision: str
+) -> None:
+    engine, config = make_engine(parse_uri(empty_database), "rwc"), migration_config()
+    with writing(engine, "migration") as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    put(engine, record(1))
+
+    assert create_or_upgrade(empty_database) == head_revision()
+
+    assert search(open_catalog(empty_database), Scope()) == [record(1)]

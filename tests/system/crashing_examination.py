@@ -38,6 +38,7 @@ def examine(store: Store) -> list[tracker.Checkpoint]:
     api.reindex()
     again = checkpoints()
     assert {each.id for each in again} == newest(ready.values())
+    assert ready_models().keys() == newest(ready.values()), "the older of two is still there"
     check_checkpoints(each for each in again if each.id not in {known.id for known in shown})
     return again
 

@@ -2,8 +2,8 @@
 
 It lives in MLflow's own database (a SQLite file or PostgreSQL), beside MLflow's tables and without
 touching them. ``tables.py`` is the schema, whose history is in the top-level ``migrations``;
-``database.py`` opens it, ``writes.py`` changes it, ``queries.py`` asks it; ``filters.py`` reads
-MLflow's search syntax and ``conditions.py`` says it in SQL.
+``database.py`` opens it, ``writes.py`` and ``upkeep.py`` change it, ``queries.py`` asks it;
+``filters.py`` reads MLflow's search syntax and ``conditions.py`` says it in SQL.
 """
 
 from sqlalchemy import Engine
@@ -34,12 +34,24 @@ from tracker.catalog.queries import (
     top,
 )
 from tracker.catalog.scope import Scope
+from tracker.catalog.upkeep import (
+    all_ids,
+    experiments,
+    put_experiments,
+    remove_all,
+    remove_experiments,
+    remove_runs,
+    set_state,
+    state,
+)
 from tracker.catalog.wording import did_you_mean, quoted, unstorable
-from tracker.catalog.writes import put, remove
+from tracker.catalog.writes import Replaced, put, put_all, remove
 
 __all__ = [
     "Engine",
+    "Replaced",
     "Scope",
+    "all_ids",
     "at",
     "best",
     "best_of_each_run",
@@ -51,6 +63,7 @@ __all__ = [
     "did_you_mean",
     "epochs",
     "experiment_names",
+    "experiments",
     "fields_asked_for",
     "head_revision",
     "history",
@@ -67,10 +80,17 @@ __all__ = [
     "parse_filter",
     "parse_order",
     "put",
+    "put_all",
+    "put_experiments",
     "quoted",
     "remove",
+    "remove_all",
+    "remove_experiments",
+    "remove_runs",
     "run_ids",
     "search",
+    "set_state",
+    "state",
     "text_names",
     "top",
     "unstorable",

@@ -58,10 +58,15 @@ class Checkpoint(Table):
     manifest_digest: Mapped[str] = mapped_column(BYTE_ORDERED)
 
     __table_args__ = (
-        Index("tracker_checkpoints_by_epoch", "run_id", "epoch"),
-        Index("tracker_checkpoints_by_step", "run_id", "step"),
-        Index("tracker_checkpoints_of_experiment", "experiment_id", created_at.desc(), "id"),
-        Index("tracker_checkpoints_by_time", created_at.desc(), "id"),
+        Index("tracker_checkpoints_by_epoch", "run_id", "epoch", created_at.desc(), "id"),
+        Index("tracker_checkpoints_by_step", "run_id", "step", created_at.desc(), "id"),
+        Index("tracker_checkpoints_of_run", "run_id", created_at.desc(), *("id", "epoch", "step")),
+        Index(
+            "tracker_checkpoints_of_experiment",
+            *("experiment_id", created_at.desc(), "id", "epoch", "step"),
+        ),
+        Index("tracker_checkpoints_by_time", created_at.desc(), "id", "epoch", "step"),
+        Index("tracker_checkpoints_runs", "experiment_id", "run_id"),
     )
 
 
@@ -125,3 +130,12 @@ class Tag(Table):
         Index("tracker_tags_by_value", "key", "value_prefix", "checkpoint_id"),
         {"sqlite_with_rowid": False},
     )
+
+
+class State(Table):
+    """What a mirror remembers between two updates, as text by name."""
+
+    __tablename__ = "tracker_state"
+
+    key: Mapped[str] = mapped_column(BYTE_ORDERED, primary_key=True)
+    value: Mapped[str] = mapped_column(BYTE_ORDERED)

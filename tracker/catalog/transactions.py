@@ -87,7 +87,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine, lock: str) -> Iterator[Connection]:
+def writing(engine: Engine, *locks: str) -> Iterator[Connection]:
     """Yield a connection in a transaction that is committed at the end, or rolled back.
 
     SQLite has one writer at a time. On PostgreSQL the writers that name the same lock wait for
@@ -100,9 +100,9 @@ def writing(engine: Engine, lock: str) -> Iterator[Connection]:
         connection = connection.execution_options(tracker_writes=True)
         with connection.begin():
             if engine.dialect.name == "postgresql":
-                connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(lock)}
-                )
+                # Sorted: two that want the same locks in another order would wait for ever.
+                for key in sorted(map(_lock_key, locks)):
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
             yield connection
 
 

@@ -7,10 +7,11 @@ one run, epoch, step and model class the catalog keeps one: the newest, whicheve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from tracker.catalog.records import load_records
 from tracker.catalog.tables import PREFIX_LENGTH, Checkpoint, Experiment, Metric, Param, Tag
@@ -21,6 +22,19 @@ _SAME_AS_RECORD = (
     *("id", "run_id", "experiment_id", "name", "epoch", "step", "model_class", "model_text"),
     *("rebuild", "size", "created_at", "artifact_uri", "manifest_digest"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A checkpoint that is none any more.
+
+    Attributes:
+        record: The checkpoint.
+        by: The id of the newer one of the same run, epoch, step and model class.
+    """
+
+    record: CheckpointRecord
+    by: str
 
 
 def put(engine: Engine, record: CheckpointRecord) -> list[CheckpointRecord]:
@@ -39,15 +53,55 @@ def put(engine: Engine, record: CheckpointRecord) -> list[CheckpointRecord]:
         CatalogError: The database could not be reached or refused; nothing was changed.
         InvalidArgumentError: The record holds a value that the database can't.
     """
-    with writing(engine, f"run {record.run_id}") as connection:
-        _put_experiment(connection, record.experiment_id, record.experiment)
-        claims = [*_rivals(connection, record), record]
-        newest = max(claims, key=lambda claim: (claim.created_at, claim.id))
-        replaced = [claim for claim in claims if claim is not newest]
-        _delete(connection, {record.id, *(claim.id for claim in replaced)})
-        if newest is record:
-            _insert(connection, record)
+    return [replaced.record for replaced in put_all(engine, [record])]
+
+
+def put_all(engine: Engine, records: Sequence[CheckpointRecord]) -> list[Replaced]:
+    """Put checkpoints into the catalog as `put` does, in one transaction.
+
+    Args:
+        engine: A catalog of `tracker.catalog.open_catalog`.
+        records: The checkpoints, some thousands at most. What is stored as it is stays untouched.
+
+    Raises:
+        CatalogError: The database could not be reached or refused; nothing was changed.
+        InvalidArgumentError: A record holds a value that the database can't.
+    """
+    by_id = {record.id: record for record in records}
+    runs = {record.run_id for record in by_id.values()}
+    with writing(engine, *(f"run {run_id}" for run_id in runs)) as connection:
+        for experiment_id, name in {r.experiment_id: r.experiment for r in records}.items():
+            put_experiment(connection, experiment_id, name)
+        stored = {record.id: record for record in load_records(connection, list(by_id))}
+        rivals = [record for record in _rivals(connection, records) if record.id not in by_id]
+        replaced = _replaced([*rivals, *by_id.values()])
+        lost = {each.record.id for each in replaced}
+        new = [r for r in by_id.values() if r.id not in lost and stored.get(r.id) != r]
+        delete_checkpoints(connection, lost | {record.id for record in new})
+        _insert(connection, new)
     return replaced
+
+
+def _replaced(claims: Sequence[CheckpointRecord]) -> list[Replaced]:
+    """Return those that are not the newest of their place."""
+    newest: dict[_Place, CheckpointRecord] = {}
+    for claim in sorted(claims, key=lambda claim: (claim.created_at, claim.id)):
+        newest[_place(claim)] = claim
+    return [
+        Replaced(claim, newest[_place(claim)].id)
+        for claim in claims
+        if newest[_place(claim)] is not claim
+    ]
+
+
+_Place: TypeAlias = tuple[str, int | None, int | None, str]
+
+
+def _place(record: CheckpointRecord) -> _Place:
+    """Return what only one checkpoint can have; one without epoch and step has its own place."""
+    if record.epoch is None and record.step is None:
+        return record.id, None, None, ""
+    return record.run_id, record.epoch, record.step, record.model_class
 
 
 def remove(engine: Engine, checkpoint_id: str) -> bool:
@@ -60,10 +114,11 @@ def remove(engine: Engine, checkpoint_id: str) -> bool:
         CatalogError: The database could not be reached or refused; nothing was changed.
     """
     with writing(engine, f"checkpoint {checkpoint_id}") as connection:
-        return _delete(connection, {checkpoint_id}) > 0
+        return delete_checkpoints(connection, {checkpoint_id}) > 0
 
 
-def _put_experiment(connection: Connection, experiment_id: str, name: str) -> None:
+def put_experiment(connection: Connection, experiment_id: str, name: str) -> None:
+    """Enter or rename an experiment within a transaction."""
     known = connection.execute(
         select(Experiment.name).where(Experiment.id == experiment_id)
     ).scalar_one_or_none()
@@ -87,36 +142,41 @@ def _insert_experiment(connection: Connection, experiment_id: str, name: str) ->
     )
 
 
-def _rivals(connection: Connection, record: CheckpointRecord) -> list[CheckpointRecord]:
-    if record.epoch is None and record.step is None:
-        return []
-    same = select(Checkpoint.id).where(
-        Checkpoint.run_id == record.run_id,
-        _same(Checkpoint.epoch, record.epoch),
-        _same(Checkpoint.step, record.step),
-        Checkpoint.model_class == record.model_class,
-        Checkpoint.id != record.id,
+def _rivals(connection: Connection, records: Sequence[CheckpointRecord]) -> list[CheckpointRecord]:
+    """Return the stored checkpoints that have the place of one of the records."""
+    places = {_place(record) for record in records}
+    epochs = {record.epoch for record in records}
+    of_epochs = Checkpoint.epoch.in_([epoch for epoch in epochs if epoch is not None])
+    alike = select(
+        Checkpoint.id, Checkpoint.run_id, Checkpoint.epoch, Checkpoint.step, Checkpoint.model_class
+    ).where(
+        Checkpoint.run_id.in_({record.run_id for record in records}),
+        or_(of_epochs, Checkpoint.epoch.is_(None)) if None in epochs else of_epochs,
     )
-    return load_records(connection, connection.execute(same).scalars().all())
+    found = [row.id for row in connection.execute(alike) if tuple(row[1:]) in places]
+    return load_records(connection, found)
 
 
-def _same(column: Any, value: int | None) -> Any:
-    return column.is_(None) if value is None else column == value
-
-
-def _delete(connection: Connection, ids: Iterable[str]) -> int:
+def delete_checkpoints(connection: Connection, ids: Iterable[str]) -> int:
+    """Delete checkpoints within a transaction, some thousands at most; return how many."""
+    ids = list(ids)
+    if not ids:
+        return 0
     for table in (Metric, Param, Tag):
         connection.execute(delete(table).where(table.checkpoint_id.in_(ids)))
     return connection.execute(delete(Checkpoint).where(Checkpoint.id.in_(ids))).rowcount
 
 
-def _insert(connection: Connection, record: CheckpointRecord) -> None:
-    connection.execute(insert(Checkpoint), checkpoint_row(record))
-    if record.metrics:
-        connection.execute(insert(Metric), metric_rows(record))
-    for table, texts in ((Param, record.params), (Tag, record.tags)):
-        if texts:
-            connection.execute(insert(table), _text_rows(record.id, texts))
+def _insert(connection: Connection, records: Sequence[CheckpointRecord]) -> None:
+    rows = {
+        Checkpoint: [checkpoint_row(record) for record in records],
+        Metric: [row for record in records for row in metric_rows(record)],
+        Param: [row for record in records for row in _text_rows(record.id, record.params)],
+        Tag: [row for record in records for row in _text_rows(record.id, record.tags)],
+    }
+    for table, of_table in rows.items():
+        if of_table:
+            connection.execute(insert(table), of_table)
 
 
 def checkpoint_row(record: CheckpointRecord) -> dict[str, object]:

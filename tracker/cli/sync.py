@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracker.cli.find import json_option
+from tracker.cli.options import json_option
 
 if TYPE_CHECKING:
     from tracker.saving.spool import Delivery
@@ -22,9 +22,11 @@ def sync(as_json_text: bool) -> None:
     """Send the checkpoints to MLflow that wait on this disk, because it could not be reached.
 
     Each goes to the tracking store that it was logged to, once, however often this is called. The
-    exit status is 1 if one could not be sent; it stays.
+    exit status is 1 if one could not be sent; it stays. Then the mirror of a tracking server, from
+    which queries are answered, is brought up to date.
     """
     from tracker import api, settings
+    from tracker.cli.counting import counting
     from tracker.cli.printing import print_json
 
     with _progress() as watch:
@@ -36,6 +38,8 @@ def sync(as_json_text: bool) -> None:
             _print(outcome)
         if not outcomes:
             click.echo(f"Nothing waits in {settings.spool_directory()}.", err=True)
+    with counting("checkpoints read from MLflow") as seen:
+        api.update_mirror(seen)
     if any(outcome.error is not None for outcome in outcomes):
         sys.exit(1)
 

@@ -1,32 +1,13 @@
-"""Commands that act: ``export``, ``db upgrade``, ``reindex``, ``doctor``."""
+"""Commands that look after what there is: ``db upgrade``, ``reindex``, ``doctor``."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
 
 import click
 
-from tracker.cli.find import json_option
-
-
-@click.command()
-@click.argument("checkpoint")
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-@json_option
-def export(checkpoint: str, path: Path, as_json_text: bool) -> None:
-    """Write the weights of CHECKPOINT to PATH, one safetensors file that needs nothing else."""
-    from tracker import api
-    from tracker.cli.printing import print_json, size
-
-    found = api.as_checkpoint(checkpoint)
-    found.export(path)
-    written = path.stat().st_size
-    if as_json_text:
-        print_json({"id": found.id, "path": str(path), "size": written})
-    else:
-        click.echo(f"{path} ({size(written)}): the weights of {found.name}, {found.model_text}")
+from tracker.cli.options import json_option
 
 
 @click.group()
@@ -55,11 +36,16 @@ def upgrade(as_json_text: bool) -> None:
 @click.command()
 @json_option
 def reindex(as_json_text: bool) -> None:
-    """Enter every checkpoint that MLflow holds into the catalog."""
+    """Make the catalog again what MLflow holds.
+
+    It finds what was deleted, restored or renamed in MLflow, and metrics that were logged later.
+    """
     from tracker import api
+    from tracker.cli.counting import counting
     from tracker.cli.printing import print_json
 
-    count = api.reindex()
+    with counting("checkpoints read from MLflow") as seen:
+        count = api.reindex(seen)
     if as_json_text:
         print_json({"checkpoints": count})
     else:

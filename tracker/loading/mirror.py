@@ -1,12 +1,29 @@
-"""Keeps the catalog in step with a tracking server whose database can't be asked directly."""
+"""Keeps the catalog in step with MLflow: a mirror before every query, any catalog when asked to.
+
+MLflow tells what logged models were updated since the last time, but neither which were deleted nor
+which got metrics later: making the catalog again finds that, too.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+
 from tracker import catalog, settings
-from tracker.catalog import Engine
+from tracker.catalog import Engine, Replaced, Scope
+from tracker.errors import RecordError
 
 _OVERLAP = 60_000
-"""Milliseconds by which two updates overlap: clocks differ, and a transaction may commit late."""
+"""Milliseconds by which two updates overlap: a transaction may commit late."""
+
+_UNTIL, _EXPERIMENTS, _DELETED = "updated until", "experiments", "deleted runs"
+"""What a mirror remembers of its last update."""
+
+Seen = Callable[[int], None]
+"""Called with the number of checkpoints of each page that was entered."""
+
+_log = logging.getLogger("tracker")
 
 
 def open_current(tracking_uri: str | None = None) -> Engine:
@@ -20,33 +37,131 @@ def open_current(tracking_uri: str | None = None) -> Engine:
     uri = tracking_uri or settings.tracking_uri()
     engine = catalog.open_for_reading(uri)
     if catalog.is_mirror(uri):
-        newest = catalog.latest(engine, catalog.Scope())
-        fill(engine, since=0 if newest is None else newest.created_at - _OVERLAP)
+        update(engine)
     return engine
 
 
-def fill_from_mlflow() -> int:
-    """Enter every checkpoint that MLflow holds into the catalog in force; return how many.
+def update_if_mirror(seen: Seen) -> bool:
+    """Bring the catalog in force up to date if it is a mirror; return whether it is."""
+    uri = settings.tracking_uri()
+    if not catalog.is_mirror(uri):
+        return False
+    update(catalog.open_for_reading(uri), seen)
+    return True
+
+
+def update(engine: Engine, seen: Seen = lambda count: None) -> None:
+    """Bring a mirror up to date: three requests where nothing has changed.
+
+    It may be interrupted: the next update goes on where this one was.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+    """
+    from tracker.record import listing
+
+    names = _update_experiments(engine)
+    before = _remembered(engine, _EXPERIMENTS)
+    if before is None:
+        before = set(names)
+        _remember(engine, _EXPERIMENTS, before)
+    deleted = _update_deleted_runs(engine, names)
+
+    def enter(page: listing.Page) -> None:
+        catalog.put_all(engine, [r for r in page.records if r.run_id not in deleted])
+        seen(len(page.records))
+
+    appeared = {id_: name for id_, name in names.items() if id_ not in before}
+    for page in listing.pages(appeared):  # they may be restored, and old
+        enter(page)
+    until = int(catalog.state(engine, _UNTIL) or 0)
+    others = {id_: name for id_, name in names.items() if id_ in before}
+    for page in listing.pages(others, since=max(0, until - _OVERLAP)):
+        enter(page)
+        if page.until > until:
+            until = page.until
+            catalog.set_state(engine, _UNTIL, str(until))
+    if before != names.keys():
+        _remember(engine, _EXPERIMENTS, names.keys())
+
+
+def reindex(seen: Seen = lambda count: None) -> int:
+    """Make the catalog in force what MLflow holds; return how many checkpoints that are.
+
+    A process that died before it had retired the checkpoint that it replaced has left both in
+    MLflow; here the older one leaves that, too.
 
     Raises:
         NotFoundError: There is no database that could hold any.
         CatalogError: The catalog can't be used.
         RecordError: MLflow can't be reached.
     """
-    return fill(catalog.open_for_reindexing(settings.tracking_uri()))
+    from tracker.record import listing
+
+    uri = settings.tracking_uri()
+    engine = catalog.open_for_reindexing(uri)
+    # What others log from now on is none of what may be gone.
+    before = catalog.all_ids(engine)
+    names = _update_experiments(engine)
+    deleted = listing.deleted_runs(names)
+    found: set[str] = set()
+    replaced: list[Replaced] = []
+    for page in listing.pages(names):
+        records = [record for record in page.records if record.run_id not in deleted]
+        replaced += catalog.put_all(engine, records)
+        found.update(record.id for record in records)
+        seen(len(records))
+    catalog.remove_all(engine, before - found)
+    replaced = [each for each in replaced if each.record.id in found]
+    # What lost against one that is gone.
+    catalog.put_all(engine, [each.record for each in replaced if each.by not in found])
+    _retire(uri, [each for each in replaced if each.by in found])
+    return catalog.count(engine, Scope())
 
 
-def fill(engine: Engine, *, since: int = 0) -> int:
-    """Enter the checkpoints that MLflow holds into a catalog; return how many.
+def _update_experiments(engine: Engine) -> dict[str, str]:
+    """Rename and remove experiments as in MLflow; return the names of all there, by id."""
+    from tracker.record import experiments
 
-    Args:
-        engine: The catalog.
-        since: Only those updated since then, in milliseconds.
-    """
-    from tracker.record import logged_models
+    known = catalog.experiments(engine)
+    names = experiments.names()
+    catalog.remove_experiments(engine, known.keys() - names.keys())
+    renamed = {id_ for id_ in known.keys() & names.keys() if known[id_] != names[id_]}
+    catalog.put_experiments(engine, {id_: names[id_] for id_ in renamed})
+    return names
 
-    count = 0
-    for record in logged_models.checkpoints(since):
-        catalog.put(engine, record)
-        count += 1
-    return count
+
+def _update_deleted_runs(engine: Engine, experiments: Mapping[str, str]) -> set[str]:
+    """Remove the checkpoints of runs that were deleted, and fetch those of restored ones."""
+    from tracker.record import listing
+
+    before = _remembered(engine, _DELETED) or set()
+    deleted = listing.deleted_runs(experiments)
+    if deleted != before:
+        catalog.remove_runs(engine, deleted - before)
+        for run_id in before - deleted:
+            for page in listing.pages(experiments, run_id=run_id):
+                catalog.put_all(engine, page.records)
+        _remember(engine, _DELETED, deleted)
+    return deleted
+
+
+def _remembered(engine: Engine, key: str) -> set[str] | None:
+    text = catalog.state(engine, key)
+    return None if text is None else set(json.loads(text))
+
+
+def _remember(engine: Engine, key: str, ids: Collection[str]) -> None:
+    catalog.set_state(engine, key, json.dumps(sorted(ids)))
+
+
+def _retire(tracking_uri: str, replaced: Sequence[Replaced]) -> None:
+    from tracker.record import retention
+    from tracker.record.boundary import connect
+
+    for each in replaced:
+        old = each.record
+        try:
+            retention.retire(connect(tracking_uri), old.id, old.experiment_id, replaced_by=each.by)
+        except RecordError as error:
+            _log.warning("%s was replaced by %s, but stays in MLflow: %s", old.id, each.by, error)

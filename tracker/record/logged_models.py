@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow.entities import LoggedModel, LoggedModelOutput
+from mlflow.entities import LoggedModelOutput
 from mlflow.tracking import MlflowClient
 
 from tracker.errors import NotFoundError
-from tracker.record import experiments
 from tracker.record.boundary import mlflow_errors
 from tracker.record.runs import MAX_PARAM_LENGTH, Run
-from tracker.record.tags import MODEL_TYPE, to_record
-from tracker.types import CheckpointRecord
+from tracker.record.tags import MODEL_TYPE
 
-_PAGE = 1000
-_EXPERIMENTS_PER_REQUEST = 100
 _LOGGED_MODEL = re.compile(r"(?:^models:/|/models/)(m-\w+)(?:/artifacts)?/?$")
 _log = logging.getLogger("tracker")
 
@@ -89,34 +85,6 @@ def artifact_uri(model_id: str) -> str:
     """
     with mlflow_errors(f"looking up the logged model {model_id}"):
         return str(MlflowClient().get_logged_model(model_id).artifact_location)
-
-
-def checkpoints(since: int = 0) -> Iterator[CheckpointRecord]:
-    """Yield every checkpoint that MLflow holds, or those updated since ``since`` (milliseconds)."""
-    names = experiments.names()
-    ids = list(names)
-    with mlflow_errors("listing the logged models"):
-        client = MlflowClient()
-        for start in range(0, len(ids), _EXPERIMENTS_PER_REQUEST):
-            for model in _models(client, ids[start : start + _EXPERIMENTS_PER_REQUEST], since):
-                record = to_record(model, names[model.experiment_id])
-                if record is not None:
-                    yield record
-
-
-def _models(client: MlflowClient, experiment_ids: list[str], since: int) -> Iterator[LoggedModel]:
-    token: str | None = None
-    while True:
-        page = client.search_logged_models(
-            experiment_ids,
-            filter_string=f"last_updated_timestamp >= {since}" if since else None,
-            max_results=_PAGE,
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def id_of_registered_model(name: str, version_or_alias: str) -> str | None:
