@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tracker.format import StoredCheckpoint
+    from tracker.loading.checkpoint_diff import CheckpointDiff
     from tracker.loading.fetch import Check
     from tracker.loading.fitting import WeightsReport
     from tracker.loading.report import LoadReport
@@ -316,6 +317,36 @@ class Checkpoint:
         from tracker.loading.explain import explain
 
         return explain(self.record, trust=trust, classes=classes, verify=verify)
+
+    def diff(self, other: Checkpoint) -> CheckpointDiff:
+        """Return how another checkpoint differs from this one.
+
+        That is the constructor call, the modules, the archived source, the constructor's arguments,
+        the metrics, and for each tensor whether it is equal, or how far it has moved. No model is
+        rebuilt; tensors that are equal are not read.
+
+        Args:
+            other: The other one, of whatever run.
+
+        Raises:
+            InvalidArgumentError: ``other`` is no checkpoint.
+            NotFoundError: Files of one are gone.
+            CorruptCheckpointError: Bytes that had to be read are not those that were written.
+
+        Example:
+            >>> diff = tracker.get_checkpoint(epoch=1).diff(tracker.get_checkpoint(epoch=2))
+            >>> diff.metrics
+            (Change(name='val_loss', a=0.5, b=0.25),)
+            >>> print(diff)
+        """
+        from tracker.loading.compare import compare
+
+        if not isinstance(other, Checkpoint):
+            raise InvalidArgumentError(
+                f"other is a {type(other).__name__}; expected a Checkpoint, as get_checkpoint and "
+                "best_checkpoint return it."
+            )
+        return compare(self.record, other.record)
 
     def _open(
         self, groups: Collection[str] | None = None, check: Check | None = None

@@ -26,7 +26,7 @@ def source_differences(imports: Imports) -> dict[str, str]:
     if ARCHIVED in imports.found.values():
         return {}  # what ran is the very source that was archived
     return {
-        archived.module: "".join(_diff(archived, file, content))
+        archived.module: _diff(archived, file, content)
         for archived, file, content in _current(imports)
         if not _is_same(archived, content, imports)
     }
@@ -49,15 +49,31 @@ def _is_same(archived: SourceFile, content: bytes, imports: Imports) -> bool:
         return archived.content == content
 
 
-def _diff(archived: SourceFile, file: str, content: bytes) -> Iterator[str]:
+def _diff(archived: SourceFile, file: str, content: bytes) -> str:
+    before = f"{archived.path or archived.module} (when logged)"
+    return unified(archived.content, content, before, f"{file} (now)")
+
+
+def unified(before: bytes, after: bytes, before_name: str, after_name: str) -> str:
+    """Return a unified diff of two source files, under the names that it is to show.
+
+    Example:
+        >>> print(unified(b"a = 1\\n", b"a = 2\\n", "then", "now"))
+        --- then
+        +++ now
+        @@ -1 +1 @@
+        -a = 1
+        +a = 2
+    """
     lines = difflib.unified_diff(
-        _text(archived.content).splitlines(keepends=True),
-        _text(content).splitlines(keepends=True),
-        fromfile=f"{archived.path or archived.module} (when logged)",
-        tofile=f"{file} (now)",
+        _text(before).splitlines(keepends=True),
+        _text(after).splitlines(keepends=True),
+        fromfile=before_name,
+        tofile=after_name,
     )
-    for line in lines:
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
 
 
 def _text(content: bytes) -> str:
