@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 import tracker
-from tracker.cli.printing import checkpoint_table
+from tracker.cli.checkpoint_table import checkpoint_table
 
 best = tracker.best_checkpoint("val_loss", experiment="digits")
 run = tracker.search_checkpoints(run_id=best.run_id, order_by=["attributes.epoch ASC"])
 console = Console(record=True, width=136, highlight=False, file=io.StringIO())
 console.print("2. The checkpoints, the best marked", style="bold")
-console.print(checkpoint_table(run, best=best.id))
+console.print(checkpoint_table(run, best=best.id, width=console.width))
 console.print()
 console.print(">>> import tracker")
 console.print('>>> tracker.best_checkpoint("val_loss", experiment="digits").load_model()')

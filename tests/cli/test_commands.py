@@ -65,16 +65,8 @@ def history() -> list[Checkpoint]:
 
 def test_the_commands_are_these() -> None:
     assert sorted(commands()) == [
-        "best",
-        "check",
-        "db upgrade",
-        "demo",
-        "doctor",
-        "export",
-        "list",
-        "reindex",
-        "show",
-        "sync",
+        *("best", "check", "db upgrade", "demo", "diff", "doctor", "export", "list", "pull"),
+        *("reindex", "runs", "search", "show", "sync", "verify"),
     ]
 
 
@@ -277,7 +269,7 @@ def test_notes_of_an_error_are_printed(monkeypatch: pytest.MonkeyPatch, capsys: 
     error = CatalogError("the disk is full")
     error.add_note("Try again.")
 
-    def fail() -> int:
+    def fail(seen: object) -> int:
         raise error
 
     monkeypatch.setattr(api, "reindex", fail)

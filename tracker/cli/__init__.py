@@ -11,32 +11,45 @@ import sys
 import click
 
 from tracker import __version__
+from tracker.cli import terminal
 from tracker.cli.check import check
 from tracker.cli.demo import demo
-from tracker.cli.find import best, list_checkpoints, show
+from tracker.cli.diff import diff
+from tracker.cli.files import export, pull
+from tracker.cli.find import best, list_checkpoints, search
+from tracker.cli.runs import runs
+from tracker.cli.show import show
 from tracker.cli.sync import sync
-from tracker.cli.upkeep import db, doctor, export, reindex
+from tracker.cli.upkeep import db, doctor, reindex
+from tracker.cli.verify import verify
 from tracker.errors import TrackerError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tracker")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find PyTorch checkpoints by epoch or best metric, and rebuild their models.
 
     Looks where MLflow looks: MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
     """
+    context.color = terminal.colours()
 
 
-for command in (list_checkpoints, best, show, check, export, sync, demo, doctor, db, reindex):
+for command in (
+    *(list_checkpoints, search, best, runs, show, diff),
+    *(check, verify, export, pull),
+    *(sync, reindex, db, doctor, demo),
+):
     cli.add_command(command)
 
 
 def main() -> None:
     """Run the command; print tracker's own errors as one message."""
+    terminal.say_warnings()
     try:
         cli(prog_name="tracker")
     except TrackerError as error:
         notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-        click.secho(f"Error: {error}{notes}", fg="red", err=True)
+        click.secho(f"Error: {error}{notes}", fg="red", err=True, color=terminal.colours())
         sys.exit(1)

@@ -6,13 +6,14 @@ import sys
 
 import click
 
-from tracker.cli.find import json_option
+from tracker.cli.options import json_option
+from tracker.cli.selecting import Selection, selects
 
 _COLOURS = {"ok": "green", "changed": "yellow", "fails": "red"}
 
 
 @click.command()
-@click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...")
+@selects("[CHECKPOINT]...")
 @click.option(
     "--trust",
     multiple=True,
@@ -25,7 +26,7 @@ _COLOURS = {"ok": "green", "changed": "yellow", "fails": "red"}
 )
 @json_option
 def check(
-    checkpoints: tuple[str, ...], trust: tuple[str, ...], no_weights: bool, as_json_text: bool
+    selection: Selection, trust: tuple[str, ...], no_weights: bool, as_json_text: bool
 ) -> None:
     """Rebuild each CHECKPOINT with the code that is importable here.
 
@@ -35,8 +36,10 @@ def check(
     from tracker import api
     from tracker.cli.printing import print_json
 
+    picked = [checkpoint.id for checkpoint in selection.picked()] if selection.picks else None
+    sources = selection.sources if picked is None else picked
     found = []
-    for checked in api.check_checkpoints(checkpoints, trust=trust, weights=not no_weights):
+    for checked in api.check_checkpoints(sources, trust=trust, weights=not no_weights):
         found.append(checked)
         if not as_json_text:
             _print(checked.names, checked.status, checked.reason)

@@ -25,7 +25,7 @@ from tracker.errors import StorageError, TrackerError
 def demo(directory: Path, epochs: int) -> None:
     """Train on handwritten digits, then rebuild the best model in another process."""
     from tracker import api
-    from tracker.cli.printing import print_checkpoints
+    from tracker.cli.checkpoint_table import print_checkpoints
 
     try:
         directory.mkdir(parents=True, exist_ok=True)

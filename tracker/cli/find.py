@@ -1,84 +1,86 @@
-"""Commands that find checkpoints: ``list``, ``best``, ``show``."""
+"""Commands that find checkpoints: ``list``, ``search``, ``best``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-json_option = click.option("--json", "as_json_text", is_flag=True, help="Print JSON.")
-
-
-def _scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where to look."""
-    for option in (
-        click.option(
-            "--filter",
-            "filter_string",
-            default="",
-            metavar="FILTER",
-            help="MLflow's search syntax: \"metrics.val_loss < 0.3 AND params.depth = '7'\".",
-        ),
-        click.option("--run", "run_id", metavar="RUN_ID", help="Only checkpoints of this run."),
-        click.option(
-            "--experiment",
-            multiple=True,
-            metavar="NAME",
-            help="Only in this experiment; may be given several times.",
-        ),
-    ):
-        command = option(command)
-    return command
+from tracker.cli.completing import complete_metrics
+from tracker.cli.options import (
+    filter_option,
+    json_option,
+    listing_options,
+    mode_option,
+    place_options,
+    refuse_both,
+)
 
 
 @click.command("list")
-@_scope_options
-@click.option(
-    "--order-by",
-    multiple=True,
-    metavar="FIELD",
-    help="For example 'metrics.val_loss ASC'; the newest first by default.",
-)
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most."
-)
-@json_option
-def list_checkpoints(
+@filter_option
+@listing_options
+def list_checkpoints(filter_string: str, **options: Any) -> None:
+    """List checkpoints, the newest first."""
+    _list(filter_string, **options)
+
+
+@click.command()
+@click.argument("filter_string", metavar="FILTER")
+@listing_options
+def search(filter_string: str, **options: Any) -> None:
+    """List the checkpoints that match FILTER, the newest first.
+
+    FILTER is in MLflow's search syntax: "metrics.val_loss < 0.3 AND params.depth = '7'". There are
+    metrics.*, params.*, tags.* and attributes.* (epoch, step, model_class, created_at, run_id,
+    experiment_name, size, name).
+    """
+    _list(filter_string, **options)
+
+
+def _list(
+    filter_string: str,
+    *,
     experiment: tuple[str, ...],
     run_id: str | None,
-    filter_string: str,
     order_by: tuple[str, ...],
     limit: int,
+    offset: int,
     as_json_text: bool,
+    as_csv_text: bool,
 ) -> None:
-    """List checkpoints, the newest first."""
+    refuse_both(as_json_text, as_csv_text)
     from tracker import api
-    from tracker.cli.printing import as_json, print_checkpoints, print_json
+    from tracker.cli.checkpoint_table import print_checkpoints
+    from tracker.cli.printing import as_json, print_json
+    from tracker.cli.spreadsheet import print_csv
 
     found = api.search_checkpoints(
         filter_string,
         experiment=experiment or None,
         run_id=run_id,
         order_by=order_by or None,
-        max_results=limit,
+        max_results=limit + 1,
+        offset=offset,
     )
+    page = found[:limit]
     if as_json_text:
-        print_json([as_json(checkpoint) for checkpoint in found])
-    elif found:
-        print_checkpoints(found)
+        print_json([as_json(checkpoint) for checkpoint in page])
+    elif as_csv_text:
+        print_csv(page)
+    elif page:
+        print_checkpoints(page)
     else:
-        click.echo("No checkpoint matches.", err=True)
+        click.echo("No checkpoint matches." if not offset else "No more of them match.", err=True)
+    if len(found) > limit:
+        click.echo(f"There are more: --offset {offset + limit} shows the next page.", err=True)
 
 
 @click.command()
-@click.argument("metric")
-@click.option(
-    "--mode",
-    type=click.Choice(["min", "max"]),
-    help="Which is better; needed where the metric's name leaves it open.",
-)
-@_scope_options
+@click.argument("metric", shell_complete=complete_metrics)
+@mode_option
+@filter_option
+@place_options
 @json_option
 def best(
     metric: str,
@@ -90,55 +92,16 @@ def best(
 ) -> None:
     """Show the checkpoint at which METRIC was best, over the whole history."""
     from tracker import api
-
-    _print_one(
-        api.best_checkpoint(
-            metric,
-            mode=mode,
-            experiment=experiment or None,
-            run_id=run_id,
-            filter_string=filter_string,
-        ),
-        as_json_text,
-    )
-
-
-@click.command()
-@click.argument("checkpoint")
-@click.option(
-    "--diff", is_flag=True, help="Print only how the code differs from when it was logged."
-)
-@json_option
-def show(checkpoint: str, diff: bool, as_json_text: bool) -> None:
-    """Show everything known about CHECKPOINT: an id or the beginning of one, runs:/…, models:/….
-
-    Its model is rebuilt, if its files are on this machine, to tell how it loads.
-    """
-    from tracker import api
     from tracker.cli.printing import as_json, print_checkpoint, print_json
 
-    found = api.as_checkpoint(checkpoint)
-    report = api.explain_if_at_hand(found)
-    elsewhere = (
-        "Not rebuilt, because its files are not on this machine. This fetches and rebuilds it:\n"
-        f"tracker check {found.id}"
+    found = api.best_checkpoint(
+        metric,
+        mode=mode,
+        experiment=experiment or None,
+        run_id=run_id,
+        filter_string=filter_string,
     )
     if as_json_text:
-        print_json({**as_json(found), "load": None if report is None else report.to_dict()})
-    elif not diff:
-        print_checkpoint(found, loading=elsewhere if report is None else str(report))
-    elif report is None:
-        click.echo(elsewhere, err=True)
-    elif report.diff:
-        click.echo(report.diff, nl=False)
+        print_json(as_json(found))
     else:
-        click.echo("The code that was found here is as it was when it was logged.", err=True)
-
-
-def _print_one(checkpoint: Any, as_json_text: bool) -> None:
-    from tracker.cli.printing import as_json, print_checkpoint, print_json
-
-    if as_json_text:
-        print_json(as_json(checkpoint))
-    else:
-        print_checkpoint(checkpoint)
+        print_checkpoint(found)
