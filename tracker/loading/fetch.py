@@ -6,14 +6,11 @@ Only what is needed comes: a model is loaded without the optimizer's state.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 
-from tracker.errors import FormatError, NewerFormatError, NotFoundError, TrackerError
-from tracker.format import MANIFEST, StoredCheckpoint, open_checkpoint
-from tracker.loading import progress
-from tracker.record import artifacts, cache
-from tracker.record.download import Downloads, Wanted, bring
-from tracker.record.locate import locator, places
+from tracker.errors import NotFoundError
+from tracker.format import StoredCheckpoint, open_checkpoint
+from tracker.record import artifacts
+from tracker.record.locate import locator
 from tracker.types import CheckpointRecord
 
 FOR_WEIGHTS = ("model", "architecture")
@@ -45,7 +42,10 @@ def fetch(
     """
     directory = artifacts.local_directory(record.artifact_uri)
     if directory is None:
-        return _cached(record, groups, check)
+        # Here, because most stores are local, and imports cost more than opening files does.
+        from tracker.loading.remote import fetch_remote
+
+        return fetch_remote(record, groups, check)
     if not directory.is_dir():
         raise NotFoundError(
             f"The files of checkpoint {record.id} are not in {directory}: they were deleted or "
@@ -77,77 +77,6 @@ def is_at_hand(record: CheckpointRecord) -> bool:
     """Return whether the model's files lie on this machine, in a local store or fetched before."""
     if is_local(record):
         return True
-    held = cache.Held()
-    try:
-        stored = _opened(record, held)
-    except TrackerError:
-        return False
-    wanted = (_wanted(record, stored, name) for name in stored.files_for(FOR_MODEL))
-    return all(held.add(each.path, each.size) for each in wanted)
+    from tracker.loading.remote import is_cached
 
-
-def _cached(
-    record: CheckpointRecord, groups: Collection[str] | None, check: Check | None
-) -> StoredCheckpoint:
-    stored = _brought(record, groups)
-    if check is None:
-        return stored
-    try:
-        check(stored)
-    except FormatError:
-        for name in stored.files_for(groups):
-            try:
-                stored.verify_file(name)
-            except FormatError:
-                cache.remove(_wanted(record, stored, name).path)
-        return _brought(record, groups)
-    return stored
-
-
-def _brought(record: CheckpointRecord, groups: Collection[str] | None) -> StoredCheckpoint:
-    """Return a checkpoint in the cache that has all that is needed, held while it is used."""
-    held = cache.Held()
-    stored = _with_manifest(record, held)
-    wanted = [_wanted(record, stored, name) for name in stored.files_for(groups)]
-    missing = [each for each in wanted if not held.add(each.path, each.size)]
-    if missing:
-        cache.make_room(sum(each.size or 0 for each in missing))
-        # The largest first: they take longest.
-        downloads = Downloads(sorted(missing, key=lambda each: -(each.size or 0)), held)
-        progress.wait(downloads, record.name)
-        downloads.finish()
-    return stored
-
-
-def _with_manifest(record: CheckpointRecord, held: cache.Held) -> StoredCheckpoint:
-    """Return a checkpoint whose manifest is in the cache, fetched if it is not, or damaged."""
-    path = cache.place(record.id, MANIFEST)
-    if held.add(path):
-        try:
-            return _opened(record, held)
-        except NewerFormatError:
-            raise
-        except FormatError:
-            cache.remove(path)
-    # It is checked where it arrives, so another never enters the cache.
-    accept = partial(open_checkpoint, manifest_digest=record.manifest_digest)
-    bring(Wanted(record.id, MANIFEST, lambda: [record.artifact_uri], accept=accept), held)
-    return _opened(record, held)
-
-
-def _opened(record: CheckpointRecord, held: cache.Held) -> StoredCheckpoint:
-    return open_checkpoint(
-        cache.directory(record.id),
-        manifest_digest=record.manifest_digest,
-        locate=locator(record.artifact_uri, held),
-    )
-
-
-def _wanted(record: CheckpointRecord, stored: StoredCheckpoint, name: str) -> Wanted:
-    """Return what a file that a manifest names is in the cache."""
-    own = stored.manifest.files.get(name)
-    if own is not None:
-        return Wanted(record.id, name, lambda: [record.artifact_uri], own.size)
-    other = stored.manifest.elsewhere[name]
-    found = partial(places, record.artifact_uri, other.checkpoint)
-    return Wanted(other.checkpoint, other.file, found, other.entry.size)
+    return is_cached(record, FOR_MODEL)

@@ -26,12 +26,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from tracker import settings
 from tracker.errors import StorageError
 from tracker.format.layout import MANIFEST, contained, inside
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 if sys.platform != "win32":
     import fcntl
@@ -158,6 +160,8 @@ def bringing(path: Path) -> Iterator[None]:
 
 
 def _lock_file(name: str) -> FileLock:
+    from filelock import FileLock  # not needed where all stores are local
+
     path = settings.cache_directory() / "locks" / f"{name}.lock"
     _make(path.parent)
     return FileLock(path, thread_local=False)
@@ -214,7 +218,7 @@ def make_room(needed: int) -> None:
     room = _lock_file("room")
     try:
         room.acquire(blocking=False)
-    except (Timeout, OSError):
+    except OSError:  # a Timeout is one
         return  # another process does it, or nobody can
     try:
         _sweep()

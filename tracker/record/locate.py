@@ -10,7 +10,6 @@ from pathlib import Path
 from tracker.errors import NotFoundError
 from tracker.format import Locate
 from tracker.record import artifacts, cache, neighbours
-from tracker.record.download import Wanted, bring
 
 
 def locator(artifact_uri: str, held: cache.Held | None = None) -> Locate:
@@ -31,6 +30,9 @@ def locator(artifact_uri: str, held: cache.Held | None = None) -> Locate:
         for uri in places(artifact_uri, checkpoint_id):
             local = artifacts.local_directory(uri)
             if local is None:
+                # Here, because most stores are local.
+                from tracker.record.download import Wanted, bring
+
                 try:
                     bring(Wanted(checkpoint_id, file, partial(_alone, uri)), holding)
                 except NotFoundError:
