@@ -26,7 +26,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	$(BIN)/python benchmarks/roundtrip.py
+	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/saving.py
 
 # The constraints hold every version, torch among them: its CPU build where the index offers one.

@@ -18,16 +18,16 @@ ARGUMENTS = ("--json", "--megabytes", "0.5", "--repeat", "1", "--directory")
 
 
 @pytest.mark.system
-def test_the_round_trip_is_exact_and_every_row_is_measured(tmp_path: Path) -> None:
+def test_what_is_loaded_is_exact_and_every_row_is_measured(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "roundtrip.py"), *ARGUMENTS, str(tmp_path)],
+        [sys.executable, str(BENCHMARKS / "loading.py"), *ARGUMENTS, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert {row.partition(" ")[0] for row in rows} == {"save", "load", "resume"}
+    assert {row.partition(" ")[0] for row in rows} == {"find", "load", "resume", "list"}
     assert all(row["seconds"] > 0 for row in rows.values())
 
 
@@ -70,6 +70,25 @@ def test_the_corpus_is_rebuilt_in_another_process_and_a_miss_is_told(tmp_path: P
         assert not any(result["differences"].values()), result["differences"]
         assert "Unsupported global" in by[name, "torch.save, weights_only"]["load_error"]
     assert "| torch.nn | 2 | 2 | 1 | 1 | 2 | 0 | 0 | 100.0 % |" in done.stdout
+
+
+@pytest.mark.system
+def test_every_question_is_asked_of_the_catalog_and_of_mlflow(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, str(BENCHMARKS / "catalog.py"), "--json", "--database", "sqlite"),
+            *("--checkpoints", "300", "--calls", "3", "--directory", str(tmp_path)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout).values()
+    assert all(rate > 0 for rate in found.pop("inserted").values())
+    assert len(found) == 14
+    assert sum("mlflow" in results for results in found.values()) == 6
+    assert all(each["calls"] == 3 for results in found.values() for each in results.values())
 
 
 LAZY = "LazyLinear after a forward"  # whose constructor alone would not know its size

@@ -1,13 +1,21 @@
-"""A 500 MB model with Adam state, saved and loaded: tracker against torch.save and torch.load.
+"""A 500 MB model found and loaded, against search_runs with torch.load and mlflow's load_model.
 
-Every measurement is a process of its own on one disk, and the contenders take turns at going first:
-under a hypervisor, who touches memory first pays for it. The table shows the median, fastest and
-slowest. Older writes are synced before; saving ends when the bytes are on the disk: tracker syncs
-its files, and the peers' last file is synced inside their time. Loading begins with the files in
-the page cache and ends when every weight was read. Memory is the process's peak above what it held
-just before. What was loaded is compared byte by byte with what was saved. Needs Linux.
+Every measurement is a process of its own, and the contenders take turns at going first: under a
+hypervisor, who touches memory first pays for it. The table shows the median, fastest and slowest.
+The rows:
 
-    python benchmarks/roundtrip.py --megabytes 500 --repeat 5
+    find    the checkpoint with the best loss of an experiment, and its model; mlflow, torch and
+            tracker are imported (tracker imports most of itself when it is used, which counts), but
+            nothing was asked before
+    load    the model of a checkpoint that is known
+    resume  model and optimizer
+    list    a whole process: the command line's list, from its start to its end
+
+Loading begins with the files in the page cache and ends when every weight was read; a first turn,
+in which Python compiles what is imported, does not count. Memory is the process's peak above what
+it held just before. What was loaded is compared byte by byte with what was saved. Needs Linux.
+
+    python benchmarks/loading.py --megabytes 500 --repeat 5
 """
 
 from __future__ import annotations
@@ -27,6 +35,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import mlflow.pytorch
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +50,9 @@ class Net(nn.Module):
         super().__init__()
         sizes = [width, 4 * width] * depth + [width]
         self.layers = nn.Sequential(*(nn.Linear(a, b) for a, b in itertools.pairwise(sizes)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
 
 
 def construct(megabytes: float) -> Net:
@@ -75,53 +88,68 @@ def measured() -> Iterator[Result]:
     result["memory"] = max(0, resident("VmHWM:") - before)
 
 
-def save_tracker(model: Net, optimizer: torch.optim.Adam) -> Result:
-    import mlflow
-
-    mlflow.start_run()  # the start-up of MLflow and of the catalog is no part of a save
-    tracker.log_checkpoint(nn.Linear(1, 1), epoch=0)
-    with measured() as result:
-        tracker.log_checkpoint(model, epoch=1, optimizer=optimizer)
-    return result
-
-
-def save_torch(model: Net, optimizer: torch.optim.Adam) -> Result:
-    with measured() as result:
-        torch.save(state_of(model, optimizer), "state.pt")
-        sync(Path("state.pt"))
+def save(megabytes: float) -> None:
+    """Save the model in every way that is loaded from, among others that are worse."""
+    model, optimizer = make(megabytes)
     torch.save(model.state_dict(), "model.pt")
-    return result
+    torch.save(state_of(model, optimizer), "state.pt")
+    example = torch.zeros(1, model.layers[0].in_features).numpy()
+    with run_in("tracker"):
+        tracker.log_checkpoint(model, epoch=1, metrics={"val_loss": 0.1}, optimizer=optimizer)
+        for epoch in range(2, 8):
+            tracker.log_checkpoint(nn.Linear(1, 1), epoch=epoch, metrics={"val_loss": epoch})
+    with run_in("by hand"):
+        mlflow.log_metric("val_loss", 0.1)
+        mlflow.log_artifact("model.pt")
+    for experiment, options in FORMATS.items():
+        with run_in(experiment):
+            mlflow.log_metric("val_loss", 0.1)
+            mlflow.pytorch.log_model(model, name="model", input_example=example, **options)
+    for experiment in ("by hand", *FORMATS):
+        for loss in range(2, 8):
+            with run_in(experiment):
+                mlflow.log_metric("val_loss", loss)
 
 
-def save_mlflow(model: Net, optimizer: torch.optim.Adam) -> Result:
-    import mlflow
-
-    mlflow.start_run()
-    mlflow.log_param("warm", 1)
-    with measured() as result:
-        torch.save(state_of(model, optimizer), "logged.pt")
-        mlflow.log_artifact("logged.pt")
-        sync(next(Path("mlruns").rglob("logged.pt")))
-    return result
+def run_in(experiment: str) -> mlflow.ActiveRun:
+    mlflow.set_experiment(experiment)
+    return mlflow.start_run()
 
 
-def save_raw(model: Net, optimizer: torch.optim.Adam) -> Result:
-    """The same bytes, written and nothing else."""
-    tensors = [*model.parameters(), *(t for s in optimizer.state.values() for t in s.values())]
-    with measured() as result, open("raw.bin", "wb", buffering=0) as file:
-        for tensor in tensors:
-            assert file.write(bytes_of(tensor).numpy().data) == tensor.nbytes
-        os.fsync(file.fileno())
-    return result
+FORMATS: dict[str, dict[str, Any]] = {
+    "pickled": {"serialization_format": "pickle", "pip_requirements": ["torch"]},
+    "graph": {"serialization_format": "pt2", "pip_requirements": ["torch"]},
+}
+"""What mlflow.pytorch.log_model makes of a model, by experiment."""
 
 
 def state_of(model: Net, optimizer: torch.optim.Adam) -> dict[str, Any]:
     return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
 
 
-def sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def best_run(experiment: str) -> str:
+    runs = mlflow.search_runs(
+        experiment_names=[experiment], order_by=["metrics.val_loss ASC"], max_results=1
+    )
+    return runs.iloc[0].run_id
+
+
+def find_tracker(_: float) -> nn.Module:
+    return tracker.best_checkpoint("val_loss", experiment="tracker").load_model()
+
+
+def find_by_hand(megabytes: float) -> nn.Module:
+    """What a user types who remembers the constructor's arguments and what the file is called."""
+    path = mlflow.artifacts.download_artifacts(
+        run_id=best_run("by hand"), artifact_path="model.pt", dst_path="downloaded"
+    )
+    model = construct(megabytes)
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return model.eval()
+
+
+def find_mlflow(_: float, experiment: str) -> nn.Module:
+    return mlflow.pytorch.load_model(f"runs:/{best_run(experiment)}/model")
 
 
 def load_tracker(_: float, verify: bool = True) -> nn.Module:
@@ -154,11 +182,11 @@ def resume_torch(model: Net, optimizer: torch.optim.Adam) -> None:
 
 
 CONTENDERS: dict[str, dict[str, Callable[..., Any]]] = {
-    "save": {
-        "tracker": save_tracker,
-        "torch.save": save_torch,
-        "torch.save + mlflow": save_mlflow,
-        "raw write": save_raw,
+    "find": {
+        "tracker": find_tracker,
+        "search_runs, torch.load": find_by_hand,
+        "mlflow load_model, pickled": partial(find_mlflow, experiment="pickled"),
+        "mlflow load_model, graph": partial(find_mlflow, experiment="graph"),
     },
     "load": {
         "tracker": load_tracker,
@@ -169,16 +197,20 @@ CONTENDERS: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "resume": {"tracker": resume_tracker, "torch.load": resume_torch},
 }
+COMMANDS = {
+    "tracker": ["-m", "tracker", "list", "--experiment", "tracker"],
+    "mlflow runs": ["-m", "mlflow", "runs", "list", "--experiment-id", "1"],
+}
 
 
 def child(what: str, who: str, megabytes: float) -> Result:
     """Run one measurement in this process; what was loaded must be what was saved."""
     contender = CONTENDERS[what][who]
-    if what == "save":
-        return contender(*make(megabytes))
-    tracker.get_checkpoint(epoch=1)  # the catalog is open, as torch is imported
-    for file in (*Path().glob("*.pt"), *Path().rglob("*.safetensors")):
-        file.read_bytes()
+    for file in (*Path().glob("*.pt"), *Path("mlruns").rglob("*")):
+        if file.is_file():
+            file.read_bytes()
+    if what != "find":
+        tracker.get_checkpoint(epoch=1)  # the catalog is open
     if what == "resume":
         model = construct(megabytes)
         optimizer = torch.optim.Adam(model.parameters(), lr=1.0)
@@ -191,8 +223,15 @@ def child(what: str, who: str, megabytes: float) -> Result:
         state = loaded if isinstance(loaded, dict) else loaded.state_dict()
         for tensor in state.values():
             tensor.sum()  # or else mapping would look like loading
-    check_equal(state, make(megabytes)[0].state_dict())
+    check_equal(dict(state), dict(make(megabytes)[0].state_dict()))
     return result
+
+
+def list_once(who: str, folder: str) -> Result:
+    """Time a command line, from the start of the process to its end."""
+    start = time.perf_counter()
+    python([*COMMANDS[who]], folder)
+    return {"seconds": time.perf_counter() - start, "memory": 0.0}
 
 
 def check_equal(found: Any, wanted: Any) -> None:
@@ -214,13 +253,19 @@ def bytes_of(tensor: Tensor) -> Tensor:
 def run(megabytes: float, repeat: int, directory: Path) -> dict[str, Result]:
     """Measure everything; return median, fastest and slowest by row."""
     samples: dict[str, list[Result]] = {}
-    for turn in range(repeat):
-        with tempfile.TemporaryDirectory(dir=directory) as folder:
-            for what, every in CONTENDERS.items():
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        python([__file__, "--save", "--megabytes", str(megabytes)], folder)
+        for turn in range(repeat + 1):
+            for what, every in (*CONTENDERS.items(), ("list", COMMANDS)):
                 first = turn % len(every)
                 for who in [*every][first:] + [*every][:first]:
-                    result = in_a_process(what, who, megabytes, folder)
-                    samples.setdefault(f"{what} {who}", []).append(result)
+                    result = (
+                        list_once(who, folder)
+                        if what == "list"
+                        else in_a_process(what, who, megabytes, folder)
+                    )
+                    if turn:  # the first one fills caches: Python's of bytecode, and the system's
+                        samples.setdefault(f"{what} {who}", []).append(result)
     results: dict[str, Result] = {}
     for row, found in samples.items():
         seconds, memory = ([sample[key] for sample in found] for key in ("seconds", "memory"))
@@ -234,25 +279,36 @@ def run(megabytes: float, repeat: int, directory: Path) -> dict[str, Result]:
 
 
 def in_a_process(what: str, who: str, megabytes: float, folder: str) -> Result:
-    command = [sys.executable, __file__, "--child", what, who, "--megabytes", str(megabytes)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    output = python([__file__, "--child", what, who, "--megabytes", str(megabytes)], folder)
+    return json.loads(output.splitlines()[-1])
+
+
+def python(arguments: list[str], folder: str) -> str:
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
+        "PYTHONPYCACHEPREFIX": str(Path(folder).resolve() / "bytecode"),
+        "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+    command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{what} {who} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
+    return done.stdout
 
 
 def show(results: dict[str, Result], megabytes: float) -> None:
     """Print the table; ratios are how many times longer than tracker, at median and at best."""
     print(f"{megabytes:g} MB of weights, {3 * megabytes:g} MB with Adam's state")
-    print(f"{'':<28}{'seconds':>8} (from - to){'GB/s':>13}{'memory':>9}{'x tracker':>17}")
+    print(f"{'':<34}{'seconds':>8} (from - to){'GB/s':>13}{'memory':>9}{'x tracker':>17}")
     for row, result in results.items():
         what = row.split()[0]
-        amount = megabytes / 1e3 * (1 if what == "load" else 3)
+        amount = megabytes / 1e3 * {"find": 1, "load": 1, "resume": 3, "list": 0}[what]
         spread = f"({result['fastest']:.3f} - {result['slowest']:.3f})"
         ratios = [result[key] / results[f"{what} tracker"][key] for key in ("seconds", "fastest")]
         print(
-            f"{row:<28}{result['seconds']:>8.3f} {spread:<17}{amount / result['seconds']:>7.2f}"
+            f"{row:<34}{result['seconds']:>8.3f} {spread:<17}{amount / result['seconds']:>7.2f}"
             f"{result['memory'] / 1e6:>6.0f} MB{ratios[0]:>9.2f} ({ratios[1]:.2f})"
         )
 
@@ -263,8 +319,12 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--directory", type=Path, default=Path.cwd())
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--save", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "WHO"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.save:
+        save(options.megabytes)
+        return
     if options.child:
         print(json.dumps(child(*options.child, options.megabytes)))
         return
