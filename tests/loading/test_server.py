@@ -114,3 +114,24 @@ def test_what_did_not_change_is_sent_to_the_server_once(server: str, workplace: 
     files = (workplace / "cache" / "checkpoints").rglob("*.safetensors")
     assert len(list(files)) == 2
     assert same(state_of(mlflow.pyfunc.load_model(f"models:/{last.id}").get_raw_model()), states[2])
+
+
+def test_what_is_deleted_and_restored_on_the_server_is_seen(server: str) -> None:
+    mlflow.set_tracking_uri(server)
+    experiment_id = mlflow.create_experiment(
+        "followed", artifact_location="mlflow-artifacts:/followed"
+    )
+    mlflow.set_experiment("followed")
+    client, runs = mlflow.MlflowClient(), []
+    for _ in range(2):
+        with mlflow.start_run() as run:
+            log(Net(hidden=4, depth=2), epoch=0)
+            runs.append(run.info.run_id)
+    client.delete_run(runs[0])
+    client.rename_experiment(experiment_id, "renamed")
+    assert [c.run_id for c in tracker.search_checkpoints(experiment="renamed")] == [runs[1]]
+    client.restore_run(runs[0])
+    assert {c.run_id for c in tracker.search_checkpoints(experiment="renamed")} == {*runs}
+    client.delete_experiment(experiment_id)
+    with pytest.raises(NotFoundError, match="'renamed'"):
+        tracker.search_checkpoints(experiment="renamed")
