@@ -329,7 +329,7 @@ def test_migrating_prints_nothing(empty_database: str) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("revision", ["0001"])
+@pytest.mark.parametrize("revision", ["0001", "0002"])
 def test_a_catalog_of_an_earlier_revision_is_upgraded_with_what_it_holds(
     empty_database: str, revision: str
 ) -> None:

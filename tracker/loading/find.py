@@ -152,11 +152,14 @@ def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) ->
             missing.check_exists(engine, scope)
             raise NotFoundError(f"No checkpoint{missing.where(scope)} was logged yet.")
         return latest
-    first = catalog.at(engine, scope, epoch=epoch, step=step, limit=1)
-    if not first:
+    # Of all runs there may be thousands; the newest of them tells which run it is.
+    some = 1 if scope.run_id is None else None
+    found = catalog.at(engine, scope, epoch=epoch, step=step, limit=some)
+    if not found:
         missing.check_exists(engine, scope)
         raise missing.no_such_epoch(engine, scope, epoch, step)
-    found = catalog.at(engine, Scope(run_id=first[0].run_id), epoch=epoch, step=step)
+    if some:
+        found = catalog.at(engine, Scope(run_id=found[0].run_id), epoch=epoch, step=step)
     newest = max(found, key=lambda r: (r.created_at, r.step or 0, r.id))
     rivals = [record for record in found if record.model_class != newest.model_class]
     if rivals:

@@ -1,0 +1,1 @@
+"""The same record of checkpoints in tracker's catalog and in MLflow's tables, for the benchmark."""
