@@ -157,15 +157,14 @@ def by_id(engine: Engine, id_or_prefix: str) -> list[CheckpointRecord]:
         engine: The catalog.
         id_or_prefix: With or without MLflow's ``m-``. Blank finds none.
     """
-    prefixes = [id_or_prefix, f"m-{id_or_prefix}"]
     if not id_or_prefix.strip():
         return []
+    prefixes = (id_or_prefix, f"m-{id_or_prefix}")
     with reading(engine) as connection:
-        exact = load_records(connection, prefixes)
-        if exact:
-            return exact[:1]
-        starts = select(Checkpoint.id).where(_starts_with(prefixes[0]) | _starts_with(prefixes[1]))
-        return _load(connection, starts.order_by(Checkpoint.id).limit(_MAX_BY_PREFIX))
+        # One by one: of both at once a database may look through all ids.
+        ids = [id_ for prefix in prefixes for id_ in _ids(connection, _starting_with(prefix))]
+        exact = [prefix for prefix in prefixes if prefix in ids]
+        return load_records(connection, exact[:1] or sorted({*ids})[:_MAX_BY_PREFIX])
 
 
 def experiment_names(engine: Engine) -> list[str]:
@@ -242,9 +241,10 @@ def _load(connection: Connection, ids: Select[Any]) -> list[CheckpointRecord]:
     return load_records(connection, _ids(connection, ids))
 
 
-def _starts_with(prefix: str) -> ColumnElement[bool]:
+def _starting_with(prefix: str) -> Select[Any]:
     # A range, not LIKE: it uses the index, and nothing in the prefix is a wildcard.
-    return and_(Checkpoint.id >= prefix, Checkpoint.id <= prefix + _LAST_CHARACTER)
+    begins = and_(Checkpoint.id >= prefix, Checkpoint.id <= prefix + _LAST_CHARACTER)
+    return select(Checkpoint.id).where(begins).order_by(Checkpoint.id).limit(_MAX_BY_PREFIX)
 
 
 def _order_clause(element: str) -> ColumnElement[Any]:
