@@ -69,6 +69,10 @@ def questions(run_ids: list[str], ids: list[str]) -> dict[str, Question]:
         "newest 100 of an experiment": lambda c: tracker.search_checkpoints(
             experiment=experiment(c)
         ),
+        "10 ordered by a metric, of all": lambda _: tracker.search_checkpoints(
+            order_by=[f"metrics.{SMALLER} ASC"], max_results=10
+        ),
+        "best of each run, 100 of all": lambda _: tracker.best_of_each_run(SMALLER),
         "100 by metric and param, of an experiment": lambda c: tracker.search_checkpoints(
             f"metrics.{SMALLER} < 0.5 AND params.depth = '{c.randrange(20)}'",
             experiment=experiment(c),

@@ -86,7 +86,7 @@ def test_every_question_is_asked_of_the_catalog_and_of_mlflow(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout).values()
     assert all(rate > 0 for rate in found.pop("inserted").values())
-    assert len(found) == 14
+    assert len(found) == 16
     assert sum("mlflow" in results for results in found.values()) == 6
     assert all(each["calls"] == 3 for results in found.values() for each in results.values())
 

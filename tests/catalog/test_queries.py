@@ -88,6 +88,23 @@ class TestSearch:
         assert ids(ascending) == ["m-3", "m-1", "m-4", "m-2"]
         assert ids(descending) == ["m-1", "m-3", "m-4", "m-2"]
 
+    @pytest.mark.parametrize("direction", ["ASC", "DESC"])
+    @pytest.mark.parametrize("scope", [ALL, Scope(("digits",), "run-1", "epoch > 2")])
+    def test_pages_through_an_order_by_metric_with_ties_nan_and_absence(
+        self, catalog: Engine, scope: Scope, direction: str
+    ) -> None:
+        losses = (0.2, math.nan, 0.1, 0.2, math.inf, 0.2, 0.1, math.nan)
+        fill(catalog, *with_losses(*losses), *(record(n, metrics={"a": 1.0}) for n in (8, 9)))
+        order_by = [f"metrics.val_loss {direction}"]
+        whole = ids(search(catalog, scope, order_by=order_by, max_results=None))
+
+        for size in (1, 2, 3, 20):
+            pages = [
+                search(catalog, scope, order_by=order_by, max_results=size, offset=offset)
+                for offset in range(0, len(whole) + 1, size)
+            ]
+            assert [id_ for page in pages for id_ in ids(page)] == whole
+
     def test_orders_by_infinities_at_the_ends(self, catalog: Engine) -> None:
         fill(catalog, *with_losses(0.0, math.inf, -math.inf))
 

@@ -49,6 +49,13 @@ BEST: dict[str, tuple[Question, str]] = {
     for mode in ("min", "max")
     for asked, more in ((best, {}), (top, {"limit": 10}))
 }
+BEST |= {
+    f"page of {place} by metric": (
+        lambda e, scope=scope: search(e, scope, order_by=["metrics.loss"], max_results=10),  # type: ignore[misc]
+        f"tracker_metrics_best_of_{place}",
+    )
+    for place, scope in (("experiment", EXPERIMENT), ("run", RUN), ("all", ALL))
+}
 LOOKED_UP: dict[str, tuple[Question, str]] = {
     "latest of all": (lambda e: latest(e, ALL), "tracker_checkpoints_by_time"),
     "latest of experiment": (lambda e: latest(e, EXPERIMENT), "tracker_checkpoints_of_experiment"),

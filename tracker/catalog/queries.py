@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select
 
 from tracker.catalog.conditions import attribute_column, keyed_value
-from tracker.catalog.filters import parse_order
+from tracker.catalog.filters import Order, parse_order
 from tracker.catalog.ranking import by_value, earliest, ranked_conditions
 from tracker.catalog.records import load_records
 from tracker.catalog.scope import Scope, checkpoint_conditions, metric_conditions
@@ -54,8 +54,13 @@ def search(
         raise InvalidArgumentError(
             f"max_results={max_results} and offset={offset}: neither may be negative."
         )
-    orders = [_order_clause(element) for element in order_by]
+    parsed = [parse_order(element) for element in order_by]
+    orders = [_order_clause(order) for order in parsed]
     with reading(engine) as connection:
+        if max_results and len(parsed) == 1 and parsed[0].field.kind == "metric":
+            ids = _ids(connection, _by_metric(connection, scope, parsed[0], max_results, offset))
+            if len(ids) == max_results:
+                return load_records(connection, ids)
         query = _ids_of(connection, scope).order_by(*orders, *_NEWEST_FIRST)
         return _load(connection, query.limit(max_results).offset(offset or None))
 
@@ -247,8 +252,20 @@ def _starting_with(prefix: str) -> Select[Any]:
     return select(Checkpoint.id).where(begins).order_by(Checkpoint.id).limit(_MAX_BY_PREFIX)
 
 
-def _order_clause(element: str) -> ColumnElement[Any]:
-    order = parse_order(element)
+def _by_metric(
+    connection: Connection, scope: Scope, order: Order, limit: int, offset: int
+) -> Select[Any]:
+    """Return the page of a search by one metric, if it is full: what lacks a value comes last."""
+    # From the metrics' index, which ends where the page does.
+    query = select(Metric.checkpoint_id).where(
+        *ranked_conditions(connection, scope, order.field.key)
+    )
+    by = Metric.value.desc() if order.descending else Metric.value.asc()
+    newest_first = (Metric.created_at.desc(), Metric.checkpoint_id)
+    return query.order_by(by, *newest_first).limit(limit).offset(offset or None)
+
+
+def _order_clause(order: Order) -> ColumnElement[Any]:
     is_attribute = order.field.kind == "attribute"
     value = attribute_column(order.field) if is_attribute else keyed_value(order.field)
     return (value.desc() if order.descending else value.asc()).nulls_last()
