@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import tracker
-from tests.models import Buffers, Net, Tied
+from tests.models import Buffers, Containers, Net, Parametrized, Tied
 from tests.training import log, same, state_of
 from tracker.errors import CorruptCheckpointError, InvalidArgumentError, NotFoundError
 from tracker.loading.weights import check_prefix
@@ -34,6 +34,17 @@ def test_a_part_comes_by_the_keys_that_it_has_itself(prefix: str) -> None:
     part = nn.Linear(4, 4)
     part.load_state_dict(state)
     assert same(state_of(part), state_of(model.layers[1]))
+
+
+@pytest.mark.parametrize("make", [Tied, Containers, Parametrized, lambda: Net(4, 2)])
+def test_every_part_of_a_model_has_the_state_dict_that_torch_gives(make: Any) -> None:
+    model = make()
+    checkpoint = log(model, epoch=1)
+    for name, part in model.named_modules(remove_duplicate=False):
+        expected = part.state_dict()
+        if expected:
+            state = checkpoint.load_state_dict(prefix=name)
+            assert same(dict(sorted(state.items())), dict(sorted(expected.items()))), name
 
 
 def test_a_part_is_a_whole_name_not_the_beginning_of_one() -> None:

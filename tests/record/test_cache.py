@@ -26,8 +26,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(name: str, *, used: int, size: int = 100) -> Path:
-    """Put a file into the cache that was last used at a time."""
-    path = cache.place("m-1", name)
+    """Put a file of a checkpoint of its own into the cache, last used at a time."""
+    path = cache.place(f"m-{name}", name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
     os.utime(path, (used, used))
@@ -86,7 +86,7 @@ sys.stdin.read()
 def test_what_another_process_holds_stays_until_that_process_ends(folder: Path) -> None:
     path = put("theirs", used=1)
     with subprocess.Popen(
-        [sys.executable, "-S", "-c", HOLD, str(path)],
+        [sys.executable, "-S", "-c", HOLD, str(path.parent)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -8,8 +8,8 @@
 
 A file of a checkpoint never changes, so the checkpoint's id and the file's name stand for its
 content, and all checkpoints that refer to it share it. When the cache is full, the files go that
-were not used for the longest time. A file that is being loaded is held by a lock on the file
-itself, which ends with the process; once it is mapped, its memory stays when its name goes.
+were not used for the longest time. A checkpoint that is being loaded is held by a lock on its
+directory, which ends with the process; once a file is mapped, its memory stays when its name goes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import weakref
 import zlib
@@ -89,14 +90,18 @@ def _existing(path: Path) -> Path:
 
 
 class Held:
-    """Files that no process removes from the cache as long as this object lives."""
+    """Checkpoints of which no process removes files from the cache as long as this object lives.
+
+    One open directory each, however many files a checkpoint has.
+    """
 
     def __init__(self) -> None:
-        self._descriptors: list[int] = []
+        self._descriptors: dict[Path, int] = {}
+        self._changing = threading.Lock()
         weakref.finalize(self, _close, self._descriptors)
 
     def add(self, path: Path, size: int | None = None) -> bool:
-        """Hold a file, which is used now; return whether it is there.
+        """Hold the checkpoint that a file is of, which is used now; return whether it is there.
 
         Args:
             path: The file.
@@ -106,36 +111,54 @@ class Held:
             StorageError: The cache can't be read.
         """
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            self._hold(_checkpoint(path))
+            if size not in (None, path.stat().st_size):
+                return False
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise _refused(path, error) from error
-        _lock(descriptor, alone=False)
-        found = os.fstat(descriptor)
-        # Whoever makes room may have removed it before it was held.
-        if found.st_nlink == 0 or size not in (None, found.st_size):
-            os.close(descriptor)
-            return False
         with contextlib.suppress(OSError):  # a cache that others own is used all the same
             os.utime(path)
-        self._descriptors.append(descriptor)
         return True
 
+    def enter(self, file: Path, path: Path) -> None:
+        """Give a file that arrived whole its place, and hold it.
 
-def _close(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
+        Raises:
+            StorageError: The cache can't be written.
+        """
+        _make(path.parent)
+        try:
+            self._hold(_checkpoint(path))  # before others see it who make room
+            os.replace(file, path)
+        except OSError as error:
+            raise _refused(path, error) from error
+
+    def _hold(self, where: Path) -> None:
+        with self._changing:
+            if where not in self._descriptors and sys.platform != "win32":
+                self._descriptors[where] = descriptor = os.open(where, os.O_RDONLY)
+                _lock(descriptor, alone=False)
+
+
+def _checkpoint(path: Path) -> Path:
+    """Return the directory of the checkpoint that a file in the cache is of."""
+    return folder() / path.relative_to(folder()).parts[0]
+
+
+def _close(descriptors: dict[Path, int]) -> None:
+    for descriptor in descriptors.values():
         os.close(descriptor)
 
 
 def _lock(descriptor: int, *, alone: bool) -> bool:
-    """Lock an open file, alone or with others; return False if others are in the way."""
-    if sys.platform == "win32":
-        return True  # which removes no file that is open
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # else: it has no locks
+    """Lock an open directory, alone or with others; return False if others are in the way."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+        except OSError as error:
+            return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # else: it has no locks
     return True
 
 
@@ -190,19 +213,6 @@ def _arriving() -> Path:
     return settings.cache_directory() / "arriving"
 
 
-def enter(file: Path, path: Path) -> None:
-    """Give a file that arrived whole its place.
-
-    Raises:
-        StorageError: The cache can't be written.
-    """
-    _make(path.parent)
-    try:
-        os.replace(file, path)
-    except OSError as error:
-        raise _refused(path, error) from error
-
-
 def remove(path: Path) -> None:
     """Remove a file whose content is not what it should be."""
     with contextlib.suppress(OSError):
@@ -246,18 +256,23 @@ def _files(parent: Path) -> list[tuple[int, int, Path]]:
 
 
 def _removed_unless_held(path: Path) -> bool:
+    if sys.platform == "win32":  # where no file can be removed that is open, and no folder opened
+        return _unlinked(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(_checkpoint(path), os.O_RDONLY)
     except OSError:
         return False
     try:
-        if not _lock(descriptor, alone=True):
-            return False
+        return _lock(descriptor, alone=True) and _unlinked(path)
+    finally:
+        os.close(descriptor)
+
+
+def _unlinked(path: Path) -> bool:
+    try:
         path.unlink()
     except OSError:
         return False
-    finally:
-        os.close(descriptor)
     return True
 
 

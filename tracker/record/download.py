@@ -130,8 +130,7 @@ def bring(
                     file = _downloaded(uri, wanted, directory)
                 except NotFoundError:
                     continue
-                held.add(file)  # before others see it who make room
-                cache.enter(file, wanted.path)
+                held.enter(file, wanted.path)
             return
     raise NotFoundError(
         f"the file {wanted.file} of checkpoint {wanted.checkpoint} is gone: it was deleted or moved"
