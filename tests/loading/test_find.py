@@ -334,7 +334,7 @@ HOSTILE = st.text() | st.sampled_from(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(text=HOSTILE)
 def test_whatever_is_asked_is_answered_or_refused_and_changes_nothing(
