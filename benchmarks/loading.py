@@ -12,8 +12,9 @@ The rows:
     list    a whole process: the command line's list, from its start to its end
 
 Loading begins with the files in the page cache and ends when every weight was read; a first turn,
-in which Python compiles what is imported, does not count. Memory is the process's peak above what
-it held just before. What was loaded is compared byte by byte with what was saved. Needs Linux.
+in which Python compiles what is imported, does not count (with --repeat 1 it is the only one).
+Memory is the process's peak above what it held just before. What was loaded is compared byte by
+byte with what was saved. Needs Linux.
 
     python benchmarks/loading.py --megabytes 500 --repeat 5
 """
@@ -88,7 +89,7 @@ def measured() -> Iterator[Result]:
     result["memory"] = max(0, resident("VmHWM:") - before)
 
 
-def save(megabytes: float) -> None:
+def save(rows: list[str], megabytes: float) -> None:
     """Save the model in every way that is loaded from, among others that are worse."""
     model, optimizer = make(megabytes)
     torch.save(model.state_dict(), "model.pt")
@@ -101,11 +102,13 @@ def save(megabytes: float) -> None:
     with run_in("by hand"):
         mlflow.log_metric("val_loss", 0.1)
         mlflow.log_artifact("model.pt")
-    for experiment, options in FORMATS.items():
+    formats = [name for name in FORMATS if f"find mlflow load_model, {name}" in rows]
+    for experiment in formats:
         with run_in(experiment):
             mlflow.log_metric("val_loss", 0.1)
+            options = FORMATS[experiment]
             mlflow.pytorch.log_model(model, name="model", input_example=example, **options)
-    for experiment in ("by hand", *FORMATS):
+    for experiment in ("by hand", *formats):
         for loss in range(2, 8):
             with run_in(experiment):
                 mlflow.log_metric("val_loss", loss)
@@ -185,8 +188,7 @@ CONTENDERS: dict[str, dict[str, Callable[..., Any]]] = {
     "find": {
         "tracker": find_tracker,
         "search_runs, torch.load": find_by_hand,
-        "mlflow load_model, pickled": partial(find_mlflow, experiment="pickled"),
-        "mlflow load_model, graph": partial(find_mlflow, experiment="graph"),
+        **{f"mlflow load_model, {name}": partial(find_mlflow, experiment=name) for name in FORMATS},
     },
     "load": {
         "tracker": load_tracker,
@@ -201,6 +203,9 @@ COMMANDS = {
     "tracker": ["-m", "tracker", "list", "--experiment", "tracker"],
     "mlflow runs": ["-m", "mlflow", "runs", "list", "--experiment-id", "1"],
 }
+
+ROWS = [f"{what} {who}" for what, every in CONTENDERS.items() for who in every]
+ROWS += [f"list {who}" for who in COMMANDS]
 
 
 def child(what: str, who: str, megabytes: float) -> Result:
@@ -250,22 +255,25 @@ def bytes_of(tensor: Tensor) -> Tensor:
     return tensor.detach().contiguous().flatten().view(torch.uint8)
 
 
-def run(megabytes: float, repeat: int, directory: Path) -> dict[str, Result]:
-    """Measure everything; return median, fastest and slowest by row."""
-    samples: dict[str, list[Result]] = {}
+def run(rows: list[str], megabytes: float, repeat: int, directory: Path) -> dict[str, Result]:
+    """Measure some rows; return median, fastest and slowest of each."""
+    samples: dict[str, list[Result]] = {row: [] for row in rows}
+    turns = 1 if repeat == 1 else repeat + 1
     with tempfile.TemporaryDirectory(dir=directory) as folder:
-        python([__file__, "--save", "--megabytes", str(megabytes)], folder)
-        for turn in range(repeat + 1):
-            for what, every in (*CONTENDERS.items(), ("list", COMMANDS)):
-                first = turn % len(every)
-                for who in [*every][first:] + [*every][:first]:
-                    result = (
-                        list_once(who, folder)
-                        if what == "list"
-                        else in_a_process(what, who, megabytes, folder)
-                    )
-                    if turn:  # the first one fills caches: Python's of bytecode, and the system's
-                        samples.setdefault(f"{what} {who}", []).append(result)
+        if turns > 1:  # the first fills caches: Python's of bytecode, and the system's
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+            os.environ["PYTHONPYCACHEPREFIX"] = str(Path(folder).resolve() / "bytecode")
+        python([__file__, "--save", "--megabytes", str(megabytes), "--row", *rows], folder)
+        for turn in range(turns):
+            first = turn % len(rows)
+            for row in rows[first:] + rows[:first]:
+                what, _, who = row.partition(" ")
+                if what == "list":
+                    result = list_once(who, folder)
+                else:
+                    result = in_a_process(what, who, megabytes, folder)
+                if turn or turns == 1:
+                    samples[row].append(result)
     results: dict[str, Result] = {}
     for row, found in samples.items():
         seconds, memory = ([sample[key] for sample in found] for key in ("seconds", "memory"))
@@ -285,8 +293,7 @@ def in_a_process(what: str, who: str, megabytes: float, folder: str) -> Result:
 
 def python(arguments: list[str], folder: str) -> str:
     environment = {
-        **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
-        "PYTHONPYCACHEPREFIX": str(Path(folder).resolve() / "bytecode"),
+        **os.environ,
         "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -306,7 +313,8 @@ def show(results: dict[str, Result], megabytes: float) -> None:
         what = row.split()[0]
         amount = megabytes / 1e3 * {"find": 1, "load": 1, "resume": 3, "list": 0}[what]
         spread = f"({result['fastest']:.3f} - {result['slowest']:.3f})"
-        ratios = [result[key] / results[f"{what} tracker"][key] for key in ("seconds", "fastest")]
+        ours = results.get(f"{what} tracker", result)
+        ratios = [result[key] / ours[key] for key in ("seconds", "fastest")]
         print(
             f"{row:<34}{result['seconds']:>8.3f} {spread:<17}{amount / result['seconds']:>7.2f}"
             f"{result['memory'] / 1e6:>6.0f} MB{ratios[0]:>9.2f} ({ratios[1]:.2f})"
@@ -319,16 +327,17 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--directory", type=Path, default=Path.cwd())
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--row", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--save", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "WHO"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.save:
-        save(options.megabytes)
+        save(options.row, options.megabytes)
         return
     if options.child:
         print(json.dumps(child(*options.child, options.megabytes)))
         return
-    results = run(options.megabytes, options.repeat, options.directory)
+    results = run(options.row, options.megabytes, options.repeat, options.directory)
     print(json.dumps(results, indent=2)) if options.json else show(results, options.megabytes)
 
 
