@@ -138,7 +138,7 @@ def test_json_of_one_checkpoint_holds_everything(history: list[Checkpoint]) -> N
     shown = json.loads(invoke("show", history[3].id[:12], "--json").stdout)
     best = json.loads(invoke("best", "val_loss", "--json").stdout)
     load = shown.pop("load")
-    assert load["loads"]
+    assert load["loads"], load["error"]
     assert load["classes"] == {"tests.models:Net": load["classes"]["tests.models:Net"]}
     assert shown == best
     checkpoint = history[3]

@@ -24,7 +24,7 @@ def compare(a: CheckpointRecord, b: CheckpointRecord) -> CheckpointDiff:
         CorruptCheckpointError: Bytes that had to be read are not those that were written.
         RecordError: An artifact store can't be reached.
     """
-    one, other = fetch(a), fetch(b)
+    one, other = fetch(a, ("model",)), fetch(b, ("model",))
     architectures = one.manifest.architecture, other.manifest.architecture
     return CheckpointDiff(
         a.id,
