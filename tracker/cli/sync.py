@@ -22,7 +22,7 @@ def sync(as_json_text: bool) -> None:
     """Send the checkpoints to MLflow that wait on this disk, because it could not be reached.
 
     Each goes to the tracking store that it was logged to, once, however often this is called. The
-    exit status is 1 if one could not be sent; it stays. Then the mirror of a tracking server, from
+    exit status is 1 if one could not be sent; it stays. Else the mirror of a tracking server, from
     which queries are answered, is brought up to date.
     """
     from tracker import api, settings
@@ -38,10 +38,10 @@ def sync(as_json_text: bool) -> None:
             _print(outcome)
         if not outcomes:
             click.echo(f"Nothing waits in {settings.spool_directory()}.", err=True)
+    if any(outcome.error is not None for outcome in outcomes):
+        sys.exit(1)  # at once: a server that does not answer would be waited for again
     with counting("checkpoints read from MLflow") as seen:
         api.update_mirror(seen)
-    if any(outcome.error is not None for outcome in outcomes):
-        sys.exit(1)
 
 
 @contextmanager
