@@ -35,4 +35,5 @@ def diff(selection: Selection, as_json_text: bool) -> None:
         click.secho(f"\n{heading}", bold=True)
         for line in lines:
             shown = "\t".join(map(printable, line.split("\t")))  # source may be indented by tabs
-            click.secho(shown, fg=_COLOURS.get(line[:1]))
+            colour = _COLOURS.get(line[:1])
+            click.echo(click.style(shown, fg=colour) if colour else shown)

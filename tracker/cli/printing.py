@@ -71,7 +71,7 @@ def print_checkpoint(checkpoint: Checkpoint, *, loading: str = "") -> None:
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold", no_wrap=True, max_width=max(12, terminal.width() // 3))
     table.add_column(overflow="fold")
     rows: dict[str, object] = {
         "id": checkpoint.id,
