@@ -32,10 +32,10 @@ def offered(*arguments: str) -> list[str]:
     return [item.value for item in complete.get_completions([*arguments[:-1]], arguments[-1])]
 
 
-@pytest.mark.parametrize("command", ["list", "search", "best", "show", "verify", "export"])
-def test_experiments_are_offered(logged: dict[str, Checkpoint], command: str) -> None:
-    assert offered(command, "--experiment", "") == ["digits", "letters of Ada"]
-    assert offered(command, "--experiment", "le") == ["letters of Ada"]
+def test_experiments_are_offered(logged: dict[str, Checkpoint]) -> None:
+    for command in ("list", "search", "best", "runs", "show", "verify", "export"):
+        assert offered(command, "--experiment", "") == ["digits", "letters of Ada"]
+        assert offered(command, "--experiment", "le") == ["letters of Ada"]
 
 
 def test_runs_are_offered_of_the_experiment_that_was_given(logged: dict[str, Checkpoint]) -> None:

@@ -7,11 +7,13 @@ import json
 import mlflow
 import pytest
 import torch
+from click.testing import CliRunner
 
-from tests.cli.running import in_terminal, invoke, refused
+from tests.cli.running import invoke, refused
 from tests.models import Net
 from tests.training import log
 from tracker import Checkpoint
+from tracker.cli import cli
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -66,7 +68,9 @@ def test_it_takes_two() -> None:
         assert refused("diff", *arguments) == "Name two checkpoints, A and B."
 
 
-def test_a_terminal_shows_what_went_and_what_came_in_colours(two: list[Checkpoint]) -> None:
-    shown = in_terminal("diff", two[0].id, two[1].id, columns=100)
-    assert "\x1b[31m- val_loss: 0.5\x1b[0m" in shown
-    assert "\x1b[32m+ val_loss: 0.25\x1b[0m" in shown
+def test_what_went_and_what_came_have_colours(two: list[Checkpoint]) -> None:
+    arguments = ["diff", two[0].id, two[1].id]
+    shown = CliRunner().invoke(cli, arguments, color=True).output
+    assert "\x1b[31m- val_loss: 0.5\x1b[0m\n\x1b[32m+ val_loss: 0.25\x1b[0m\n" in shown
+    forbidden = CliRunner().invoke(cli, arguments, color=True, env={"NO_COLOR": "1"})
+    assert "\x1b" not in forbidden.output
