@@ -59,7 +59,9 @@ def update(engine: Engine, seen: Seen = lambda count: None) -> None:
         RecordError: MLflow can't be reached.
     """
     from tracker.record import listing
+    from tracker.record.boundary import check_reachable
 
+    check_reachable(settings.tracking_uri())  # MLflow would try for minutes
     names = _update_experiments(engine)
     before = _remembered(engine, _EXPERIMENTS)
     if before is None:
