@@ -71,11 +71,12 @@ def test_the_corpus_is_rebuilt_in_another_process_and_a_miss_is_told(tmp_path: P
 
 
 @pytest.mark.system
-def test_every_question_is_asked_of_the_catalog_and_of_mlflow(tmp_path: Path) -> None:
+def test_every_question_is_asked_of_the_catalog(tmp_path: Path) -> None:
+    # Not of MLflow, whose tables take most of ten seconds to be made.
     done = subprocess.run(
         [
             *(sys.executable, str(BENCHMARKS / "catalog.py"), "--json", "--database", "sqlite"),
-            *("--checkpoints", "300", "--calls", "3", "--directory", str(tmp_path)),
+            *("--checkpoints", "300", "--calls", "3", "--peer", "0", "--directory", str(tmp_path)),
         ],
         capture_output=True,
         text=True,
@@ -85,7 +86,6 @@ def test_every_question_is_asked_of_the_catalog_and_of_mlflow(tmp_path: Path) ->
     (found,) = json.loads(done.stdout).values()
     assert all(rate > 0 for rate in found.pop("inserted").values())
     assert len(found) == 16
-    assert sum("mlflow" in results for results in found.values()) == 6
     assert all(each["calls"] == 3 for results in found.values() for each in results.values())
 
 
