@@ -1,0 +1,50 @@
+"""Looking after the catalog and what is in force."""
+
+from __future__ import annotations
+
+from tracker.loading import mirror
+from tracker.saving import tickets
+from tracker.upkeep.database import Upgraded, upgrade
+from tracker.upkeep.doctor import Finding, examine
+
+
+def upgrade_database() -> Upgraded:
+    """Create or upgrade the catalog's tables in the database in force."""
+    return upgrade()
+
+
+def update_mirror(seen: mirror.Seen) -> bool:
+    """Bring the mirror of a tracking server up to date; return whether the catalog is one.
+
+    Queries do so by themselves; the first time it may take long.
+
+    Args:
+        seen: Called with the number of checkpoints of each page that was entered.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+        CatalogError: The mirror can't be used.
+    """
+    return mirror.update_if_mirror(seen)
+
+
+def reindex(seen: mirror.Seen = lambda count: None) -> int:
+    """Make the catalog what MLflow holds; return how many checkpoints that are.
+
+    Runs and experiments that were deleted or restored, renamed experiments, and metrics that were
+    logged later are found.
+
+    Args:
+        seen: Called with the number of checkpoints of each page that was entered.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+        CatalogError: The catalog can't be used.
+    """
+    tickets.wait()
+    return mirror.reindex(seen)
+
+
+def diagnose() -> list[Finding]:
+    """Return what tracking store, catalog, artifact store and versions are in force."""
+    return examine()
