@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/tracker demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not system"

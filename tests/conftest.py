@@ -108,3 +108,8 @@ def new_postgresql_database() -> Iterator[NewDatabase]:
     administration.dispose()
     server.cleanup()
     shutil.rmtree(directory)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that start processes: the last to end should not be a long one."""
+    items.sort(key=lambda item: item.path.parent.name not in ("system", "attacks"))

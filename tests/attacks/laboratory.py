@@ -73,6 +73,7 @@ def _warm_up(good: Path, output: Path) -> None:
     import sqlalchemy  # noqa: F401
     import torch.ao.quantization.fx.graph_module  # noqa: F401
 
+    import tracker.api  # noqa: F401
     from tests.attacks.checkpoints import ENTRY_POINTS
 
     for run in ENTRY_POINTS.values():

@@ -15,17 +15,12 @@ from tests.training import log
 from tracker import Checkpoint
 from tracker.errors import NotFoundError, RecordError
 from tracker.record import logged_models, runs
-from tracker.types import CheckpointRecord
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def logged(checkpoint: Checkpoint) -> mlflow.entities.LoggedModel:
     return MlflowClient().get_logged_model(checkpoint.id)
-
-
-def recorded() -> list[CheckpointRecord]:
-    return list(logged_models.checkpoints())
 
 
 def test_a_checkpoint_is_a_ready_logged_model_named_by_its_epoch() -> None:
@@ -66,69 +61,6 @@ def test_mlflows_own_search_shows_the_checkpoints_with_their_metrics() -> None:
 def test_a_nan_never_reaches_the_logged_model_where_it_would_be_the_best_loss() -> None:
     checkpoint = log(epoch=1, metrics={"val_loss": math.nan, "accuracy": 0.5})
     assert [metric.key for metric in logged(checkpoint).metrics] == ["accuracy"]
-
-
-def test_everything_that_the_catalog_knows_comes_back_from_mlflow() -> None:
-    full = log(
-        epoch=6,
-        step=700,
-        metrics={"a": math.inf, "b": -math.inf, "c": 0.5, "d": math.nan},
-        tags={"stage": "warm-up", "note": "ø"},
-    )
-    bare = log()
-    from_mlflow = {record.id: record for record in recorded()}
-    for made in (full.record, bare.record):
-        found = from_mlflow[made.id]
-        assert repr(found.metrics["d"] if found.metrics else 0) in ("nan", "0")
-        assert {k: repr(v) for k, v in found.metrics.items()} == {
-            k: repr(v) for k, v in made.metrics.items()
-        }
-        for name in CheckpointRecord.__dataclass_fields__:
-            if name != "metrics":
-                assert getattr(found, name) == getattr(made, name), name
-
-
-def test_hundreds_of_nans_are_remembered() -> None:
-    metrics = {f"per_class/precision_of_class_number_{i}": math.nan for i in range(400)}
-    log(epoch=1, metrics=metrics)
-    (record,) = recorded()
-    assert len(record.metrics) == 400
-
-
-def test_models_of_others_and_unfinished_ones_are_not_checkpoints() -> None:
-    mlflow.start_run()
-    mlflow.create_external_model(name="somebody-elses")
-    mlflow.initialize_logged_model(name="pending")
-    checkpoint = log(epoch=1)
-    assert [record.id for record in recorded()] == [checkpoint.id]
-
-
-def test_tags_that_somebody_broke_hide_that_checkpoint_alone(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    broken, whole = log(epoch=1), log(epoch=2)
-    MlflowClient().set_logged_model_tags(broken.id, {"tracker.epoch": "six"})
-    assert [record.id for record in recorded()] == [whole.id]
-    assert broken.id in caplog.text
-
-
-def test_only_what_was_updated_since_then_can_be_asked_for() -> None:
-    log(epoch=1)
-    assert list(logged_models.checkpoints(since=runs.now() + 60_000)) == []
-    assert len(list(logged_models.checkpoints(since=runs.now() - 60_000))) == 1
-
-
-def test_checkpoints_of_every_experiment_are_listed_page_by_page(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(logged_models, "_PAGE", 2)
-    monkeypatch.setattr(logged_models, "_EXPERIMENTS_PER_REQUEST", 1)
-    made = set()
-    for name in ("one", "two", "three"):
-        mlflow.set_experiment(name)
-        with mlflow.start_run():
-            made |= {log(epoch=epoch).id for epoch in range(3)}
-    assert {record.id for record in recorded()} == made
 
 
 def test_a_logged_model_that_can_not_be_linked_to_its_run_is_failed(

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, DBAPIError, TimeoutError
 
 from tracker.catalog.engines import BUSY_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
 from tracker.errors import CatalogError, InvalidArgumentError
+from tracker.forks import kept_out
 
 _SIGNS = (
     (
@@ -79,7 +80,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises:
         CatalogError: The database could not be reached or refused.
     """
-    with database_errors(shown(engine)), engine.connect() as connection:
+    with kept_out(), database_errors(shown(engine)), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection = connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
@@ -96,7 +97,7 @@ def writing(engine: Engine, *locks: str) -> Iterator[Connection]:
     Raises:
         CatalogError: The database could not be reached or refused; nothing was changed.
     """
-    with database_errors(shown(engine)), engine.connect() as connection:
+    with kept_out(), database_errors(shown(engine)), engine.connect() as connection:
         connection = connection.execution_options(tracker_writes=True)
         with connection.begin():
             if engine.dialect.name == "postgresql":

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from tracker import settings
 from tracker.errors import NotFoundError, RecordError, RecordUnreachableError, TrackerError
+from tracker.forks import kept_out
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -57,13 +58,16 @@ def connect(uri: str) -> Client:
 def mlflow_errors(doing: str, uri: str | None = None) -> Iterator[None]:
     """Turn what MLflow raises into RecordError, RecordUnreachableError or NotFoundError.
 
+    Meanwhile no other thread forks the process, if MLflow has a SQLite file.
+
     Args:
         doing: What was being done, for the message: ``"logging metrics of run 3f…"``.
         uri: The tracking URI that was used; the one in force by default.
     """
     used = uri or tracking_uri()
     try:
-        yield
+        with kept_out() if used.startswith("sqlite:") else contextlib.nullcontext():
+            yield
     except TrackerError:
         raise
     except Exception as error:
