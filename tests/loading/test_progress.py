@@ -29,7 +29,7 @@ class Coming:
 
 
 def test_the_bytes_that_arrived_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr("tracker.progress._QUIET_SECONDS", 0.05)
     shown = shown_while(lambda: progress.wait(Coming(0.4), "epoch-6"), monkeypatch)
     assert "fetching epoch-6" in shown
     assert "2.0/8.0 MB" in shown
@@ -40,7 +40,7 @@ def test_a_short_wait_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_shown_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0.01)
+    monkeypatch.setattr("tracker.progress._QUIET_SECONDS", 0.01)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     progress.wait(Coming(0.1), "epoch-6")
     assert sys.stderr.getvalue() == ""

@@ -40,7 +40,7 @@ def until_closed(controller: int) -> Iterator[bytes]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr("tracker.progress._QUIET_SECONDS", 0.05)
 
 
 def test_the_bytes_that_are_sent_are_shown(monkeypatch):

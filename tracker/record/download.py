@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from tracker.errors import CorruptCheckpointError, NotFoundError, RecordUnreachableError
+from tracker.errors import CorruptCheckpointError, NotFoundError
 from tracker.record import cache, mlflow_bar, neighbours
 from tracker.record.parallel import Running
-
-_ATTEMPTS = 3
+from tracker.record.retrying import tried_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +134,7 @@ def bring(
     )
 
 
-@retry(
-    retry=retry_if_exception_type(RecordUnreachableError),
-    stop=stop_after_attempt(_ATTEMPTS),
-    wait=wait_random_exponential(max=10),
-    reraise=True,
-)
+@tried_again
 def _downloaded(uri: str, wanted: Wanted, directory: Path) -> Path:
     with mlflow_bar.hidden():
         file = neighbours.download_file(uri, wanted.file, directory)

@@ -9,17 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from tracker.errors import RecordUnreachableError
 from tracker.format.files import PARTIAL, make_directory, replacing, sync_directory
 from tracker.record.boundary import mlflow_errors
 from tracker.record.parallel import Running
+from tracker.record.retrying import tried_again
 
 if TYPE_CHECKING:
     from tracker.record.boundary import Client
-
-_UPLOAD_ATTEMPTS = 3
 
 
 def upload(
@@ -46,12 +42,7 @@ def upload(
         RecordUnreachableError: The store could not be reached.
     """
 
-    @retry(
-        retry=retry_if_exception_type(RecordUnreachableError),
-        stop=stop_after_attempt(_UPLOAD_ATTEMPTS),
-        wait=wait_random_exponential(max=10),
-        reraise=True,
-    )
+    @tried_again
     def send(file: Path) -> None:
         parent = file.relative_to(directory).parent.as_posix()
         with mlflow_errors(f"uploading the files of {model_id}", client.tracking_uri):
