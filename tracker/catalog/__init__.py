@@ -8,6 +8,7 @@ touching them. ``tables.py`` is the schema, whose history is in the top-level ``
 
 from sqlalchemy import Engine
 
+from tracker.catalog.curves import Point, curve_points
 from tracker.catalog.database import (
     create_or_upgrade,
     current_revision,
@@ -18,6 +19,7 @@ from tracker.catalog.filters import fields_asked_for, parse_filter, parse_order
 from tracker.catalog.location import catalog_uri, is_mirror, is_server
 from tracker.catalog.names import metric_names, text_names
 from tracker.catalog.opening import open_for_logging, open_for_reading, open_for_reindexing
+from tracker.catalog.overview import ExperimentSummary, experiment_summaries
 from tracker.catalog.pareto import pareto
 from tracker.catalog.per_run import best_of_each_run, history
 from tracker.catalog.queries import (
@@ -49,6 +51,8 @@ from tracker.catalog.writes import Replaced, put, put_all, remove
 
 __all__ = [
     "Engine",
+    "ExperimentSummary",
+    "Point",
     "Replaced",
     "Scope",
     "all_ids",
@@ -60,9 +64,11 @@ __all__ = [
     "count",
     "create_or_upgrade",
     "current_revision",
+    "curve_points",
     "did_you_mean",
     "epochs",
     "experiment_names",
+    "experiment_summaries",
     "experiments",
     "fields_asked_for",
     "head_revision",

@@ -1,0 +1,60 @@
+"""The checkpoints on the curves of runs, and how many of them come."""
+
+from __future__ import annotations
+
+import math
+
+from sqlalchemy import Engine
+
+from tracker.catalog import Scope, curve_points, put, put_all
+
+from .examples import record
+from .test_per_run import ALL, of_run
+
+
+def epochs(catalog: Engine, runs: list[str], most: int = 100, **more: object) -> list[int | None]:
+    found = curve_points(catalog, ALL, "loss", runs, most_per_run=most, **more)  # type: ignore[arg-type]
+    return [point.epoch for point in found]
+
+
+def test_the_points_of_a_run_come_in_the_order_of_its_epochs_and_steps(catalog: Engine) -> None:
+    put_all(catalog, [*of_run(2, 0.5, 0.3), *of_run(1, 0.9)])
+    put(catalog, record(1, id="m-late", run_id="run-2", step=120, metrics={"loss": 0.1}))
+    put(catalog, record(0, id="m-none", run_id="run-2", epoch=None, metrics={"loss": 0.2}))
+
+    found = curve_points(catalog, ALL, "loss", ["run-2"], most_per_run=100)
+
+    assert [(p.checkpoint_id, p.epoch, p.value) for p in found] == [
+        ("m-none", None, 0.2),
+        ("m-2-0", 0, 0.5),
+        ("m-2-1", 1, 0.3),
+        ("m-late", 1, 0.1),
+    ]
+
+
+def test_a_nan_is_a_point_without_a_number(catalog: Engine) -> None:
+    put_all(catalog, of_run(1, 0.5, math.nan))
+
+    found = curve_points(catalog, ALL, "loss", ["run-1"], most_per_run=100)
+
+    assert found[0].value == 0.5
+    assert math.isnan(found[1].value)
+
+
+def test_of_a_long_run_some_points_come_and_the_last_and_those_that_are_wanted(
+    catalog: Engine,
+) -> None:
+    put_all(catalog, [*of_run(1, *[0.5] * 100), *of_run(2, *[0.5] * 9)])
+
+    assert epochs(catalog, ["run-1", "run-2"], 10) == [*range(0, 100, 10), 99, *range(9)]
+    assert epochs(catalog, ["run-1"], 3, kept=["m-1-7"]) == [0, 7, 34, 68, 99]
+
+
+def test_points_are_those_that_match_the_filter(catalog: Engine) -> None:
+    put_all(catalog, of_run(1, 0.5, 0.3, 0.9))
+
+    low = Scope(filter_string="metrics.loss < 0.6")
+    found = curve_points(catalog, low, "loss", ["run-1"], most_per_run=100)
+
+    assert [point.epoch for point in found] == [0, 1]
+    assert curve_points(catalog, ALL, "loss", [], most_per_run=100) == []

@@ -1,0 +1,122 @@
+"""The points of metric curves: the checkpoints of some runs with their values, thinned if many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, Select, case, func, or_, select
+
+from tracker.catalog.scope import Scope, metric_conditions
+from tracker.catalog.tables import Checkpoint, Metric
+from tracker.catalog.transactions import reading
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A checkpoint on a curve.
+
+    Attributes:
+        run_id: The run whose curve it is on.
+        checkpoint_id: The checkpoint.
+        name: Its name, for example ``epoch-6``.
+        epoch: Its epoch, or None.
+        step: Its step, or None.
+        created_at: Milliseconds since 1970-01-01 UTC.
+        value: The metric's value; a NaN is a NaN.
+    """
+
+    run_id: str
+    checkpoint_id: str
+    name: str
+    epoch: int | None
+    step: int | None
+    created_at: int
+    value: float
+
+
+def curve_points(
+    engine: Engine,
+    scope: Scope,
+    metric: str,
+    run_ids: Sequence[str],
+    *,
+    most_per_run: int,
+    kept: Collection[str] = (),
+) -> list[Point]:
+    """Return the checkpoints of runs that have a metric, each run's by epoch, step and time.
+
+    Args:
+        engine: The catalog.
+        scope: Which checkpoints; its run is ignored.
+        metric: The metric's name.
+        run_ids: The runs.
+        most_per_run: Of a run with more, about so many at equal distances are returned, and the
+            last one.
+        kept: Ids of checkpoints that are returned in any case.
+
+    Example:
+        >>> curve_points(engine, Scope(("digits",)), "val_loss", ["0a1b"], most_per_run=1000)
+    """
+    if not run_ids:
+        return []
+    with reading(engine) as connection:
+        conditions = metric_conditions(connection, scope)
+        rows = connection.execute(_thinned(conditions, metric, run_ids, most_per_run, kept))
+        return [
+            Point(*row[:-1], value=math.nan if row.value is None else row.value) for row in rows
+        ]
+
+
+def _thinned(
+    conditions: Sequence[Any],
+    metric: str,
+    run_ids: Sequence[str],
+    most_per_run: int,
+    kept: Collection[str],
+) -> Select[Any]:
+    by_time = (
+        Metric.epoch.asc().nulls_first(),
+        Checkpoint.step.asc().nulls_first(),
+        Metric.created_at,
+        Metric.checkpoint_id,
+    )
+    position = func.row_number().over(partition_by=Metric.run_id, order_by=by_time)
+    total = func.count().over(partition_by=Metric.run_id)
+    numbered = (
+        select(
+            Metric.run_id,
+            Metric.checkpoint_id,
+            Checkpoint.name,
+            Metric.epoch,
+            Checkpoint.step,
+            Metric.created_at,
+            Metric.value,
+            (position - 1).label("position"),
+            total.label("total"),
+        )
+        .where(
+            *conditions,
+            Checkpoint.id == Metric.checkpoint_id,
+            Metric.run_id.in_(run_ids),
+            Metric.key == metric,
+        )
+        .subquery()
+    )
+    row = numbered.c
+    stride = case(
+        (row.total > most_per_run, (row.total + most_per_run - 1) // most_per_run), else_=1
+    )
+    return (
+        select(*(column for column in row if column.name not in ("position", "total")))
+        .where(
+            or_(
+                row.position % stride == 0,
+                row.position == row.total - 1,
+                row.checkpoint_id.in_(kept),
+            )
+        )
+        .order_by(row.run_id, row.position)
+    )
