@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from tracker.catalog.ranking import by_value, earliest, ranked_conditions
 from tracker.catalog.records import load_records
-from tracker.catalog.scope import Scope, checkpoint_conditions, experiment_ids
+from tracker.catalog.scope import Scope, checkpoint_conditions, experiment_ids, visible_runs
 from tracker.catalog.tables import Checkpoint, Experiment, Metric
 from tracker.catalog.transactions import reading
 from tracker.types import CheckpointRecord, Mode
@@ -69,7 +69,10 @@ def best_of_each_run(
 
 
 def history(
-    engine: Engine, run_ids: Sequence[str], metric: str
+    engine: Engine,
+    run_ids: Sequence[str],
+    metric: str,
+    visible: frozenset[str] | None = None,
 ) -> dict[str, list[tuple[int | None, float]]]:
     """Return the values of a metric over the epochs of runs.
 
@@ -77,6 +80,7 @@ def history(
         engine: The catalog.
         run_ids: The runs; one query answers for 5,000.
         metric: The metric's name.
+        visible: See `Scope`; of other runs there are no values.
 
     Returns:
         For every given run, in the given order, its pairs of epoch and value; NaN included. They
@@ -90,11 +94,10 @@ def history(
     wanted = list(values)
     with reading(engine) as connection:
         for start in range(0, len(wanted), _RUNS_PER_QUERY):
+            seen = visible_runs(connection, wanted[start : start + _RUNS_PER_QUERY], visible)
             query = (
                 select(Metric.run_id, Metric.epoch, Metric.value)
-                .where(
-                    Metric.run_id.in_(wanted[start : start + _RUNS_PER_QUERY]), Metric.key == metric
-                )
+                .where(Metric.run_id.in_(seen), Metric.key == metric)
                 .order_by(Metric.epoch.asc().nulls_first(), Metric.created_at, Metric.checkpoint_id)
             )
             for run_id, epoch, value in connection.execute(query):
@@ -105,11 +108,12 @@ def history(
 def _runs(connection: Connection, scope: Scope) -> CTE:
     """Return the runs of a scope as a column ``run_id``, where NULL is none."""
     if scope.run_id is not None:
-        place = checkpoint_conditions(connection, Scope(scope.experiments, scope.run_id))
+        place = checkpoint_conditions(connection, scope.without_filter())
         return select(Checkpoint.run_id).where(*place).limit(1).cte("runs")
     starts = select(Experiment.id.label("experiment_id"), _next_run(Experiment.id, None))
-    if scope.experiments is not None:
-        starts = starts.where(Experiment.id.in_(experiment_ids(connection, scope.experiments)))
+    ids = experiment_ids(connection, scope)
+    if ids is not None:
+        starts = starts.where(Experiment.id.in_(ids))
     runs = starts.cte("runs", recursive=True)
     following = select(runs.c.experiment_id, _next_run(runs.c.experiment_id, runs.c.run_id))
     return runs.union_all(following.where(runs.c.run_id.is_not(None)))

@@ -155,29 +155,43 @@ def latest(engine: Engine, scope: Scope) -> CheckpointRecord | None:
     return found[0] if found else None
 
 
-def by_id(engine: Engine, id_or_prefix: str) -> list[CheckpointRecord]:
+def by_id(
+    engine: Engine, id_or_prefix: str, visible: frozenset[str] | None = None
+) -> list[CheckpointRecord]:
     """Return the checkpoint with an id, or up to six whose id starts with it.
 
     Args:
         engine: The catalog.
         id_or_prefix: With or without MLflow's ``m-``. Blank finds none.
+        visible: See `Scope`; no other checkpoint is found.
     """
     if not id_or_prefix.strip():
         return []
     prefixes = (id_or_prefix, f"m-{id_or_prefix}")
     with reading(engine) as connection:
         # One by one: of both at once a database may look through all ids.
-        ids = [id_ for prefix in prefixes for id_ in _ids(connection, _starting_with(prefix))]
+        seen = checkpoint_conditions(connection, Scope(visible=visible))
+        ids = [
+            id_
+            for prefix in prefixes
+            for id_ in _ids(connection, _starting_with(prefix).where(*seen))
+        ]
         exact = [prefix for prefix in prefixes if prefix in ids]
         return load_records(connection, exact[:1] or sorted({*ids})[:_MAX_BY_PREFIX])
 
 
-def experiment_names(engine: Engine) -> list[str]:
-    """Return the names of the experiments that have checkpoints, sorted."""
+def experiment_names(engine: Engine, visible: frozenset[str] | None = None) -> list[str]:
+    """Return the names of the experiments that have checkpoints, sorted.
+
+    Args:
+        engine: The catalog.
+        visible: See `Scope`.
+    """
     has_checkpoints = exists().where(Checkpoint.experiment_id == Experiment.id)
-    query = select(Experiment.name).where(has_checkpoints).distinct().order_by(Experiment.name)
+    query = select(Experiment.id, Experiment.name).where(has_checkpoints)
     with reading(engine) as connection:
-        return list(connection.execute(query).scalars())
+        found = connection.execute(query)
+        return sorted({row.name for row in found if visible is None or row.id in visible})
 
 
 def run_ids(engine: Engine, scope: Scope, limit: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -22,11 +22,22 @@ class Scope:
         experiments: Names of experiments; None: all.
         run_id: One run; None: all.
         filter_string: MLflow's search syntax; blank: no condition.
+        visible: The ids of the experiments whose checkpoints may be seen at all, by whoever asks;
+            None: all. What is outside is answered as if it did not exist.
     """
 
     experiments: tuple[str, ...] | None = None
     run_id: str | None = None
     filter_string: str = ""
+    visible: frozenset[str] | None = None
+
+    def without_filter(self) -> Scope:
+        """Return the same place, with no condition on its checkpoints."""
+        return replace(self, filter_string="")
+
+    def everywhere(self) -> Scope:
+        """Return all that may be seen, whatever the place and the filter."""
+        return Scope(visible=self.visible)
 
 
 def checkpoint_conditions(connection: Connection, scope: Scope) -> list[ColumnElement[bool]]:
@@ -49,10 +60,35 @@ def metric_conditions(connection: Connection, scope: Scope) -> list[ColumnElemen
     return [*_placed(connection, scope, Metric), *joined, *filtered]
 
 
-def experiment_ids(connection: Connection, names: Sequence[str]) -> Sequence[str]:
-    """Return the ids of the experiments with these names; unknown names have none."""
-    query = select(Experiment.id).where(Experiment.name.in_(names))
-    return connection.execute(query).scalars().all()
+def experiment_ids(connection: Connection, scope: Scope) -> Sequence[str] | None:
+    """Return the ids of a scope's experiments, or None: of all there are.
+
+    Unknown names have none, and neither have those that may not be seen.
+    """
+    if scope.experiments is None and scope.visible is None:
+        return None
+    query = select(Experiment.id)
+    if scope.experiments is not None:
+        query = query.where(Experiment.name.in_(scope.experiments))
+    ids = connection.execute(query).scalars().all()
+    if scope.visible is None:
+        return ids
+    seen = [id_ for id_ in ids if id_ in scope.visible]
+    # Who may see everything is answered from the indexes over everything.
+    return None if scope.experiments is None and len(seen) == len(ids) else seen
+
+
+def visible_runs(
+    connection: Connection, run_ids: Sequence[str], visible: frozenset[str] | None
+) -> Sequence[str]:
+    """Return which of some runs may be seen, some thousands at most; in no order."""
+    ids = experiment_ids(connection, Scope(visible=visible))
+    if ids is None:
+        return run_ids
+    query = select(Checkpoint.run_id).where(
+        Checkpoint.run_id.in_(run_ids), _one_of(Checkpoint.experiment_id, ids)
+    )
+    return connection.execute(query.distinct()).scalars().all()
 
 
 def _placed(
@@ -61,8 +97,8 @@ def _placed(
     conditions: list[ColumnElement[bool]] = []
     if scope.run_id is not None:
         conditions.append(table.run_id == scope.run_id)
-    if scope.experiments is not None:
-        ids = experiment_ids(connection, scope.experiments)
+    ids = experiment_ids(connection, scope)
+    if ids is not None:
         conditions.append(_one_of(table.experiment_id, ids))
     return conditions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tracker import catalog
@@ -21,9 +22,12 @@ _MAX_METRICS = 16
 
 
 def make_scope(
-    experiment: str | Sequence[str] | None, run_id: str | None, filter_string: str = ""
+    experiment: str | Sequence[str] | None,
+    run_id: str | None,
+    filter_string: str = "",
+    visible: frozenset[str] | None = None,
 ) -> Scope:
-    """Return where to look.
+    """Return where to look, and what may be seen there.
 
     Raises:
         InvalidArgumentError: An argument is of the wrong type, or can't be a name.
@@ -42,7 +46,7 @@ def make_scope(
             raise InvalidArgumentError(f"{name}={value!r}: expected text.")
     if run_id is not None:
         _check_storable("run_id", run_id)
-    return Scope(names, run_id, filter_string or "")
+    return Scope(names, run_id, filter_string or "", visible)
 
 
 def search(
@@ -132,10 +136,13 @@ def pareto(engine: Engine, scope: Scope, modes: Mapping[str, str | None]) -> lis
 
 
 def history(
-    engine: Engine, run_ids: Sequence[str], metric: str
+    engine: Engine,
+    run_ids: Sequence[str],
+    metric: str,
+    visible: frozenset[str] | None = None,
 ) -> dict[str, list[tuple[int | None, float]]]:
     """Return by run the values of a metric over its epochs; see `tracker.catalog.history`."""
-    return catalog.history(engine, run_ids, metric)
+    return catalog.history(engine, run_ids, metric, visible)
 
 
 def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) -> CheckpointRecord:
@@ -159,7 +166,8 @@ def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) ->
         missing.check_exists(engine, scope)
         raise missing.no_such_epoch(engine, scope, epoch, step)
     if some:
-        found = catalog.at(engine, Scope(run_id=found[0].run_id), epoch=epoch, step=step)
+        run = replace(scope.everywhere(), run_id=found[0].run_id)
+        found = catalog.at(engine, run, epoch=epoch, step=step)
     newest = max(found, key=lambda r: (r.created_at, r.step or 0, r.id))
     rivals = [record for record in found if record.model_class != newest.model_class]
     if rivals:
@@ -178,12 +186,14 @@ def _whole(name: str, value: Any) -> int | None:
     return int(value)
 
 
-def by_id(engine: Engine, identifier: str) -> CheckpointRecord:
+def by_id(
+    engine: Engine, identifier: str, visible: frozenset[str] | None = None
+) -> CheckpointRecord:
     """Return the checkpoint of an id, or of a prefix that only one id has."""
     _check_storable("The id", identifier)
-    found = catalog.by_id(engine, identifier) if identifier else []
+    found = catalog.by_id(engine, identifier, visible) if identifier else []
     if not found:
-        raise missing.no_such_id(engine, identifier)
+        raise missing.no_such_id(engine, identifier, visible)
     if len(found) > 1:
         ids = [record.id for record in found]
         raise InvalidArgumentError(
@@ -192,14 +202,17 @@ def by_id(engine: Engine, identifier: str) -> CheckpointRecord:
     return found[0]
 
 
-def by_run_and_name(engine: Engine, run_id: str, name: str) -> CheckpointRecord:
+def by_run_and_name(
+    engine: Engine, run_id: str, name: str, visible: frozenset[str] | None = None
+) -> CheckpointRecord:
     """Return the newest checkpoint of a run with a name such as ``epoch-6``."""
     _check_storable("The run's id", run_id)
     _check_storable("The name", name)
     value = name.replace("'", "''")
-    found = catalog.search(engine, Scope(None, run_id, f"name = '{value}'"), max_results=1)
+    scope = Scope(None, run_id, f"name = '{value}'", visible)
+    found = catalog.search(engine, scope, max_results=1)
     if not found:
-        raise missing.no_such_name(engine, run_id, name)
+        raise missing.no_such_name(engine, scope, name)
     return found[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from tracker import catalog
 from tracker.catalog import Engine, Scope, did_you_mean, quoted
@@ -15,15 +16,17 @@ _RUNS_COMPARED = _NAMES_COUNTED = 1_000
 def check_exists(engine: Engine, scope: Scope) -> None:
     """Raise NotFoundError for an experiment or run that the catalog does not know."""
     if scope.experiments:
-        known = catalog.experiment_names(engine)
+        known = catalog.experiment_names(engine, scope.visible)
         for name in scope.experiments:
             if name not in known:
                 raise NotFoundError(
                     f"No checkpoint was logged in an experiment named {quoted(name)}. "
                     f"{did_you_mean(name, known)}{listed('Experiments', known)}"
                 )
-    if scope.run_id is not None and catalog.latest(engine, Scope(run_id=scope.run_id)) is None:
-        runs = catalog.run_ids(engine, Scope(scope.experiments), _RUNS_COMPARED)
+    run = replace(scope.everywhere(), run_id=scope.run_id)
+    if scope.run_id is not None and catalog.latest(engine, run) is None:
+        place = replace(scope.without_filter(), run_id=None)
+        runs = catalog.run_ids(engine, place, _RUNS_COMPARED)
         raise NotFoundError(
             f"No checkpoint was logged in a run with the id {quoted(scope.run_id)}. "
             f"{_run_meant(scope.run_id, runs)}{listed('The newest runs', runs[:_MAX_LISTED])}"
@@ -32,7 +35,7 @@ def check_exists(engine: Engine, scope: Scope) -> None:
 
 def check_metric(engine: Engine, scope: Scope, metric: str) -> None:
     """Raise NotFoundError for a metric that no checkpoint of a scope has, its filter aside."""
-    if not catalog.metric_counts(engine, Scope(scope.experiments, scope.run_id), metric):
+    if not catalog.metric_counts(engine, scope.without_filter(), metric):
         known = catalog.metric_names(engine, scope)
         raise NotFoundError(
             f"No checkpoint{where(scope)} has the metric {quoted(metric)}. "
@@ -44,7 +47,7 @@ def nothing_ranked(engine: Engine, scope: Scope, metric: str) -> NotFoundError:
     """Return why no checkpoint of a scope is the best by a metric."""
     check_exists(engine, scope)
     check_metric(engine, scope, metric)
-    place = Scope(scope.experiments, scope.run_id)
+    place = scope.without_filter()
     total, usable = catalog.metric_counts(engine, place, metric).get(metric, (0, 0))
     if not usable:
         return NotFoundError(
@@ -70,7 +73,7 @@ def _unknown_names(engine: Engine, scope: Scope) -> Iterator[str]:
         if field.kind == "metric":
             known = catalog.metric_names(engine, scope)
         else:
-            known = catalog.text_names(engine, field.kind)
+            known = catalog.text_names(engine, field.kind, scope.visible)
         if field.key not in known:
             place = where(scope) if field.kind == "metric" else ""
             what = f"No checkpoint{place} has the {field.kind} {quoted(field.key)}."
@@ -100,22 +103,22 @@ def no_such_epoch(
     return NotFoundError(f"{message} {listed('Newest steps', [str(s) for s in steps])}")
 
 
-def no_such_id(engine: Engine, identifier: str) -> NotFoundError:
+def no_such_id(engine: Engine, identifier: str, visible: frozenset[str] | None) -> NotFoundError:
     """Return that there is no checkpoint with an id, with the newest there are."""
-    newest = catalog.search(engine, Scope(), max_results=_MAX_LISTED)
+    newest = catalog.search(engine, Scope(visible=visible), max_results=_MAX_LISTED)
     ids = [f"{record.id} ({record.experiment}, {record.name})" for record in newest]
     return NotFoundError(
         f"There is no checkpoint with the id {quoted(identifier)}. {listed('The newest', ids)}"
     )
 
 
-def no_such_name(engine: Engine, run_id: str, name: str) -> NotFoundError:
+def no_such_name(engine: Engine, scope: Scope, name: str) -> NotFoundError:
     """Return that a run has no checkpoint of a name, with the newest it has."""
-    check_exists(engine, Scope(run_id=run_id))
-    newest = catalog.search(engine, Scope(run_id=run_id), max_results=_NAMES_COUNTED)
+    check_exists(engine, scope)
+    newest = catalog.search(engine, scope.without_filter(), max_results=_NAMES_COUNTED)
     names = [record.name for record in newest]
     return NotFoundError(
-        f"Run {run_id} has no checkpoint named {quoted(name)}. {listed('It has', names)}"
+        f"Run {scope.run_id} has no checkpoint named {quoted(name)}. {listed('It has', names)}"
     )
 
 
