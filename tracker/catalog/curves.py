@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Select, case, func, or_, select
+from sqlalchemy import Engine, Row, Select, case, func, or_, select
 
 from tracker.catalog.scope import Scope, metric_conditions
 from tracker.catalog.tables import Checkpoint, Metric
@@ -65,9 +65,13 @@ def curve_points(
     with reading(engine) as connection:
         conditions = metric_conditions(connection, scope)
         rows = connection.execute(_thinned(conditions, metric, run_ids, most_per_run, kept))
-        return [
-            Point(*row[:-1], value=math.nan if row.value is None else row.value) for row in rows
-        ]
+        return [_point(row) for row in rows]
+
+
+def _point(row: Row[Any]) -> Point:
+    named = row._asdict()
+    value = named.pop("value")
+    return Point(**named, value=math.nan if value is None else value)
 
 
 def _thinned(
