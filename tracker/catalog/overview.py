@@ -59,3 +59,11 @@ def experiment_summaries(engine: Engine, scope: Scope) -> list[ExperimentSummary
             .order_by(counted.c.latest.desc(), Experiment.name)
         )
         return [ExperimentSummary(**row._mapping) for row in connection.execute(query)]
+
+
+def count_runs(engine: Engine, scope: Scope) -> int:
+    """Return in how many runs the checkpoints of a scope are."""
+    with reading(engine) as connection:
+        conditions = checkpoint_conditions(connection, scope)
+        query = select(func.count(Checkpoint.run_id.distinct())).where(*conditions)
+        return connection.execute(query).scalar_one()
