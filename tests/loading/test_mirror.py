@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import mlflow
 import pytest
+from click.testing import CliRunner
+from mlflow.cli import gc as mlflow_gc
 from mlflow.tracking import MlflowClient
 
 import tracker
@@ -64,14 +67,19 @@ def test_a_mirror_gets_everything_page_by_page(
     assert ids(engine) == made
 
 
-def test_where_nothing_changed_three_requests_are_made(
+def test_where_nothing_changed_two_requests_are_made_and_a_third_every_half_minute(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log(epoch=1)
     mirror.update(engine)
     asked = requests(monkeypatch)
     mirror.update(engine)
-    assert asked == {"search_experiments": 1, "search_runs": 1, "search_logged_models": 1}
+    assert asked == {"search_experiments": 1, "search_logged_models": 1}
+    began = time.time()
+    for later, listed in ((29, 0), (31, 1), (60, 1), (62, 2), (-1, 3)):
+        monkeypatch.setattr(mirror.time, "time", lambda later=later: began + later)
+        mirror.update(engine)
+        assert asked["search_runs"] == listed
 
 
 def test_only_what_was_updated_since_is_asked_for(
@@ -136,7 +144,8 @@ def test_an_experiment_is_renamed_deleted_and_restored(engine: Engine) -> None:
     assert ids(engine) == {stays.id, other.id}
 
 
-def test_a_run_is_deleted_and_restored(engine: Engine) -> None:
+def test_a_run_is_deleted_and_restored(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "_DELETED_RUNS_EVERY", 0)
     stays, other = in_experiment("a", epoch=1), in_experiment("a", epoch=1)
     mirror.update(engine)
     MlflowClient().delete_run(other.run_id)
@@ -147,6 +156,40 @@ def test_a_run_is_deleted_and_restored(engine: Engine) -> None:
     MlflowClient().restore_run(other.run_id)
     mirror.update(engine)
     assert ids(engine) == {stays.id, other.id}
+
+
+def test_a_run_comes_back_with_its_experiment(engine: Engine) -> None:
+    kept = log(epoch=1)
+    other = in_experiment("digits", epoch=1)
+    mlflow.end_run()
+    client = MlflowClient()
+    client.delete_run(other.run_id)
+    mirror.update(engine)
+    client.delete_experiment(other.record.experiment_id)
+    mirror.update(engine)
+    assert ids(engine) == {kept.id}
+    client.restore_experiment(other.record.experiment_id)  # MLflow restores all of its runs
+    mirror.update(engine)
+    assert ids(engine) == {kept.id, other.id}
+
+
+def test_a_run_that_was_collected_does_not_come_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, workplace: Path
+) -> None:
+    monkeypatch.setattr(mirror, "_DELETED_RUNS_EVERY", 0)
+    stays, other = in_experiment("a", epoch=1), in_experiment("a", epoch=1)
+    mlflow.end_run()
+    MlflowClient().delete_run(other.run_id)
+    mirror.update(engine)
+    uri = "sqlite:///mlflow.db"
+    collected = CliRunner().invoke(
+        mlflow_gc, ["--backend-store-uri", uri, "--tracking-uri", uri, "--run-ids", other.run_id]
+    )
+    assert collected.exit_code == 0, collected.output
+    assert MlflowClient().get_logged_model(other.id).source_run_id == other.run_id
+    mirror.update(engine)
+    assert ids(engine) == {stays.id}
+    assert mirror.reindex() == 1
 
 
 def test_a_mirror_is_brought_up_to_date_before_each_query(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,14 +22,20 @@ import tracker
 from tests.models import Net
 from tests.training import log, same, state_of
 from tracker.errors import NotFoundError, RecordError
+from tracker.loading import mirror
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("workplace")]
 
 
 @pytest.fixture(scope="module")
-def server(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server runs; ``log`` is its access log."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def server(database_template: Path, folder: Path) -> Iterator[str]:
     """An MLflow server that stores artifacts itself; returns its URI."""
-    folder = tmp_path_factory.mktemp("server")
     (folder / "mlflow.db").write_bytes(database_template.read_bytes())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -113,7 +121,44 @@ def test_what_did_not_change_is_sent_to_the_server_once(server: str, workplace: 
     assert same(state_of(mlflow.pyfunc.load_model(f"models:/{last.id}").get_raw_model()), states[2])
 
 
-def test_what_is_deleted_and_restored_on_the_server_is_seen(server: str) -> None:
+def test_a_mirror_asks_twice_where_nothing_changed(server: str, folder: Path) -> None:
+    mlflow.set_tracking_uri(server)
+    with contextlib.suppress(NotFoundError):
+        tracker.get_checkpoint()
+    before = (folder / "log").read_text()
+    with contextlib.suppress(NotFoundError):
+        tracker.get_checkpoint()
+    asked = (folder / "log").read_text().removeprefix(before)
+    assert re.findall(r'"(\w+ \S+) HTTP', asked) == [
+        "POST /api/2.0/mlflow/experiments/search",
+        "POST /api/2.0/mlflow/logged-models/search",
+    ]
+
+
+def test_a_deleted_checkpoint_whose_files_are_gone_leaves_the_mirror(
+    server: str, folder: Path
+) -> None:
+    mlflow.set_tracking_uri(server)
+    mlflow.create_experiment("cleaned", artifact_location="mlflow-artifacts:/cleaned")
+    mlflow.set_experiment("cleaned")
+    with mlflow.start_run():
+        best, other = (log(epoch=n, metrics={"loss": n}) for n in (1, 2))
+    assert tracker.best_checkpoint("loss", experiment="cleaned") == best
+    (files,) = folder.rglob(f"files/**/{best.id}")
+    shutil.move(files, folder / "moved")
+    with pytest.raises(NotFoundError, match="is gone"):
+        best.load_model()
+    assert tracker.best_checkpoint("loss", experiment="cleaned") == best
+    mlflow.MlflowClient().delete_logged_model(best.id)
+    with pytest.raises(NotFoundError, match=r"was deleted in MLflow.*ask again"):
+        best.load_model()
+    assert tracker.best_checkpoint("loss", experiment="cleaned") == other
+
+
+def test_what_is_deleted_and_restored_on_the_server_is_seen(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "_DELETED_RUNS_EVERY", 0)
     mlflow.set_tracking_uri(server)
     experiment_id = mlflow.create_experiment(
         "followed", artifact_location="mlflow-artifacts:/followed"

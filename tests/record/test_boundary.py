@@ -25,6 +25,7 @@ from tracker.errors import (
     RecordUnreachableError,
 )
 from tracker.record.boundary import (
+    ask_server,
     check_reachable,
     connect,
     is_unreachable,
@@ -161,11 +162,17 @@ def server() -> Iterator[type[http.server.BaseHTTPRequestHandler]]:
     """A web server whose handler answers with its ``status``; its ``uri`` says where."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        status, uri = 200, ""
+        status, uri, asked = 200, "", 0
 
         def do_GET(self) -> None:
             self.send_response(self.status)
             self.end_headers()
+
+        def do_POST(self) -> None:
+            type(self).asked += 1
+            self.do_GET()
+            told = '{"password": "%s"}' if self.status == 200 else "nothing for %s"
+            self.wfile.write((told % self.headers["Authorization"]).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -188,6 +195,29 @@ def test_a_proxy_with_nobody_behind_it_can_not(server: Any, status: int) -> None
     server.status = status
     with pytest.raises(RecordUnreachableError, match=f"status {status}"):
         check_reachable(server.uri)
+
+
+def test_a_server_is_asked_as_mlflow_does(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert ask_server(server.uri, "/api/2.0/any", {}) == {"password": "Basic YWRhOnNlY3JldA=="}
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_a_server_is_asked_once(server: Any, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token")
+    server.status = status
+    with pytest.raises(RecordUnreachableError, match=f"status {status}"):
+        ask_server(server.uri, "/api/2.0/any", {})
+    assert server.asked == 1
+
+
+def test_what_a_server_refuses_is_told(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token")
+    server.status = 403
+    with pytest.raises(RecordError, match="403") as caught:
+        ask_server(server.uri, "/api/2.0/any", {})
+    assert not isinstance(caught.value, RecordUnreachableError)
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])

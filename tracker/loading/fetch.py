@@ -40,6 +40,20 @@ def fetch(
         RecordError: The artifact store can't be reached.
         StorageError: The cache can't be used.
     """
+    try:
+        return _fetched(record, groups, check)
+    except NotFoundError as error:
+        from tracker.loading.gone import forgotten
+
+        gone = forgotten(record)
+        if gone is None:
+            raise
+        raise gone from error
+
+
+def _fetched(
+    record: CheckpointRecord, groups: Collection[str] | None, check: Check | None
+) -> StoredCheckpoint:
     directory = artifacts.local_directory(record.artifact_uri)
     if directory is None:
         # Here, because most stores are local, and imports cost more than opening files does.

@@ -1,23 +1,34 @@
 """Keeps the catalog in step with MLflow: a mirror before every query, any catalog when asked to.
 
-MLflow tells what logged models were updated since the last time, but neither which were deleted nor
-which got metrics later: making the catalog again finds that, too.
+Where nothing has changed that takes two requests: for the experiments, and for the logged models
+updated since the last time. Deleted runs can't be asked for by time; a third request lists them,
+30 seconds after the last one at the earliest. Which logged models were deleted and which got
+metrics later MLflow does not tell: making the catalog again finds that, too.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tracker import catalog, settings
-from tracker.catalog import Engine, Replaced, Scope
 from tracker.errors import RecordError
+
+if TYPE_CHECKING:
+    from tracker.catalog import Engine, Replaced
 
 _OVERLAP = 60_000
 """Milliseconds by which two updates overlap: a transaction may commit late."""
 
-_UNTIL, _EXPERIMENTS, _DELETED = "updated until", "experiments", "deleted runs"
+_DELETED_RUNS_EVERY = 30.0
+"""Seconds for which a mirror takes the deleted runs to be those that they were."""
+
+_UNTIL, _EXPERIMENTS = "updated until", "experiments"
+_DELETED, _DELETED_AT = "deleted runs", "deleted runs listed at"
+_COLLECTED = "collected runs"
 """What a mirror remembers of its last update."""
 
 Seen = Callable[[int], None]
@@ -51,23 +62,23 @@ def update_if_mirror(seen: Seen) -> bool:
 
 
 def update(engine: Engine, seen: Seen = lambda count: None) -> None:
-    """Bring a mirror up to date: three requests where nothing has changed.
+    """Bring a mirror up to date: two requests where nothing has changed.
 
-    It may be interrupted: the next update goes on where this one was.
+    A third one, for the deleted runs, is made if the last was 30 seconds ago; until then the
+    checkpoints of a run that was deleted or restored may be those of before. An update may be
+    interrupted: the next one goes on where it was.
 
     Raises:
         RecordError: MLflow can't be reached.
     """
     from tracker.record import listing
-    from tracker.record.boundary import check_reachable
 
-    check_reachable(settings.tracking_uri())  # MLflow would try for minutes
     names = _update_experiments(engine)
     before = _remembered(engine, _EXPERIMENTS)
     if before is None:
         before = set(names)
         _remember(engine, _EXPERIMENTS, before)
-    deleted = _update_deleted_runs(engine, names)
+    deleted = _update_deleted_runs(engine, names, same_experiments=before == names.keys())
 
     def enter(page: listing.Page) -> None:
         catalog.put_all(engine, [r for r in page.records if r.run_id not in deleted])
@@ -105,11 +116,11 @@ def reindex(seen: Seen = lambda count: None) -> int:
     # What others log from now on is none of what may be gone.
     before = catalog.all_ids(engine)
     names = _update_experiments(engine)
-    deleted = listing.deleted_runs(names)
     found: set[str] = set()
     replaced: list[Replaced] = []
     for page in listing.pages(names):
-        records = [record for record in page.records if record.run_id not in deleted]
+        active = listing.active_runs(names, {record.run_id for record in page.records})
+        records = [record for record in page.records if record.run_id in active]
         replaced += catalog.put_all(engine, records)
         found.update(record.id for record in records)
         seen(len(records))
@@ -118,7 +129,7 @@ def reindex(seen: Seen = lambda count: None) -> int:
     # What lost against one that is gone.
     catalog.put_all(engine, [each.record for each in replaced if each.by not in found])
     _retire(uri, [each for each in replaced if each.by in found])
-    return catalog.count(engine, Scope())
+    return catalog.count(engine, catalog.Scope())
 
 
 def _update_experiments(engine: Engine) -> dict[str, str]:
@@ -133,19 +144,37 @@ def _update_experiments(engine: Engine) -> dict[str, str]:
     return names
 
 
-def _update_deleted_runs(engine: Engine, experiments: Mapping[str, str]) -> set[str]:
-    """Remove the checkpoints of runs that were deleted, and fetch those of restored ones."""
+def _update_deleted_runs(
+    engine: Engine, experiments: Mapping[str, str], *, same_experiments: bool
+) -> set[str]:
+    """Remove the checkpoints of runs that were deleted, and fetch those of restored ones.
+
+    Returns:
+        The runs that are deleted, and those that `mlflow gc` has collected since: logged models
+        outlive them.
+    """
     from tracker.record import listing
 
     before = _remembered(engine, _DELETED) or set()
+    # Those of an experiment that was deleted are in no list, and come back with it.
+    collected = (_remembered(engine, _COLLECTED) or set()) if same_experiments else set()
+    now = time.time()
+    asked = float(catalog.state(engine, _DELETED_AT) or "-inf")
+    # A clock that was put back would keep it from being asked again.
+    if same_experiments and now - _DELETED_RUNS_EVERY < asked <= now:
+        return before | collected
     deleted = listing.deleted_runs(experiments)
     if deleted != before:
         catalog.remove_runs(engine, deleted - before)
-        for run_id in before - deleted:
+        restored = listing.active_runs(experiments, before - deleted)
+        for run_id in restored:
             for page in listing.pages(experiments, run_id=run_id):
                 catalog.put_all(engine, page.records)
-        _remember(engine, _DELETED, deleted)
-    return deleted
+        collected |= before - deleted - restored
+        _remember(engine, _COLLECTED, collected)
+    _remember(engine, _DELETED, deleted)
+    catalog.set_state(engine, _DELETED_AT, str(now))
+    return deleted | collected
 
 
 def _remembered(engine: Engine, key: str) -> set[str] | None:

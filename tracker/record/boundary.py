@@ -1,7 +1,7 @@
 """Where MLflow's errors become tracker's, and where it is asked whether it can be reached at all.
 
-MLflow's own client tries a refused connection again for minutes. `check_reachable` knows within
-seconds.
+MLflow's own client tries a refused connection again for minutes. `check_reachable` and
+`ask_server` know within seconds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from tracker import settings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Client: TypeAlias = MlflowClient
 
 _SECONDS_TO_ANSWER = 5
+_SECONDS_TO_LIST = 30
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _UNREACHABLE = frozenset(
     {
@@ -149,10 +150,44 @@ def _ask_server(uri: str) -> None:
         )
     except requests.exceptions.SSLError:
         return  # somebody is there; MLflow has settings for certificates
-    if answer.status_code >= 500 or answer.status_code == 429:
+    _check_status(uri, answer.status_code, answer.reason)
+
+
+def ask_server(uri: str, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Post to an endpoint of MLflow's REST API as its client does, but once, without its retries.
+
+    Args:
+        uri: The server, ``http://…`` or ``https://…``.
+        endpoint: For example ``/api/2.0/mlflow/experiments/search``.
+        body: The question, as JSON.
+
+    Raises:
+        RecordUnreachableError: Nobody answers within seconds, or has the time to.
+        RecordError: The server refused.
+    """
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+    with mlflow_errors(f"asking {endpoint}", uri):
+        answer = http_request(
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+            endpoint,
+            "POST",
+            json=body,
+            max_retries=0,
+            timeout=(_SECONDS_TO_ANSWER, _SECONDS_TO_LIST),
+            raise_on_status=False,
+        )
+        _check_status(uri, answer.status_code, answer.reason)
+        found: dict[str, Any] = verify_rest_response(answer, endpoint).json()
+        return found
+
+
+def _check_status(uri: str, status: int, reason: str) -> None:
+    if status >= 500 or status == 429:
         raise RecordUnreachableError(
             f"MLflow could not be reached: {settings.display_uri(uri)} answers with status "
-            f"{answer.status_code} ({answer.reason})."
+            f"{status} ({reason})."
         )
 
 

@@ -6,6 +6,7 @@ to the end and is seen there, and who was interrupted goes on with the last page
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from tracker.record.tags import to_record
 from tracker.types import CheckpointRecord
 
 _PAGE = 1000
+_RUN_ID = re.compile(r"[\w-]+")
 _ORDER = [{"field_name": "last_updated_timestamp"}, {"field_name": "model_id"}]
 
 
@@ -80,15 +82,36 @@ def deleted_runs(experiment_ids: Collection[str]) -> set[str]:
     Raises:
         RecordError: MLflow can't be reached.
     """
+    return _runs(experiment_ids, "params.`model.class` != ''", ViewType.DELETED_ONLY)
+
+
+def active_runs(experiment_ids: Collection[str], run_ids: Collection[str]) -> set[str]:
+    """Return those of some runs that are there: neither deleted nor collected by ``mlflow gc``.
+
+    Logged models outlive their run when that is collected.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+    """
+    found: set[str] = set()
+    # Anyone may make a logged model that names any text as its run.
+    ordered = sorted(filter(_RUN_ID.fullmatch, run_ids))
+    for start in range(0, len(ordered), _PAGE):
+        quoted = ", ".join(f"'{run_id}'" for run_id in ordered[start : start + _PAGE])
+        found |= _runs(experiment_ids, f"attributes.run_id IN ({quoted})", ViewType.ACTIVE_ONLY)
+    return found
+
+
+def _runs(experiment_ids: Collection[str], filter_string: str, view: int) -> set[str]:
     found: set[str] = set()
     token: str | None = None
-    with mlflow_errors("listing the deleted runs"):
+    with mlflow_errors("listing the runs"):
         client = MlflowClient()
         while experiment_ids:
             page = client.search_runs(
                 list(experiment_ids),
-                filter_string="params.`model.class` != ''",
-                run_view_type=ViewType.DELETED_ONLY,
+                filter_string=filter_string,
+                run_view_type=view,
                 max_results=_PAGE,
                 page_token=token,
             )

@@ -87,6 +87,19 @@ def artifact_uri(model_id: str) -> str:
         return str(MlflowClient().get_logged_model(model_id).artifact_location)
 
 
+def is_there(model_id: str) -> bool:
+    """Return whether there is such a logged model, not deleted.
+
+    Raises:
+        RecordError: MLflow can't be reached.
+    """
+    try:
+        artifact_uri(model_id)
+    except NotFoundError:
+        return False
+    return True
+
+
 def id_of_registered_model(name: str, version_or_alias: str) -> str | None:
     """Return the logged model that a registered model's version was made of, or None.
 
