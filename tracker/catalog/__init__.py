@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from tracker.catalog.revisions import head_revision
     from tracker.catalog.scope import Scope
+    from tracker.catalog.totals import Statistics, statistics
     from tracker.catalog.upkeep import (
         all_ids,
         experiments,
@@ -64,6 +65,7 @@ _HOMES = {
     "Point": "tracker.catalog.curves",
     "Replaced": "tracker.catalog.writes",
     "Scope": "tracker.catalog.scope",
+    "Statistics": "tracker.catalog.totals",
     "all_ids": "tracker.catalog.upkeep",
     "at": "tracker.catalog.queries",
     "best": "tracker.catalog.queries",
@@ -71,6 +73,7 @@ _HOMES = {
     "by_id": "tracker.catalog.queries",
     "catalog_uri": "tracker.catalog.location",
     "count": "tracker.catalog.queries",
+    "count_runs": "tracker.catalog.overview",
     "create_or_upgrade": "tracker.catalog.database",
     "current_revision": "tracker.catalog.database",
     "curve_points": "tracker.catalog.curves",
@@ -106,6 +109,7 @@ _HOMES = {
     "search": "tracker.catalog.queries",
     "set_state": "tracker.catalog.upkeep",
     "state": "tracker.catalog.upkeep",
+    "statistics": "tracker.catalog.totals",
     "text_names": "tracker.catalog.names",
     "top": "tracker.catalog.queries",
     "unstorable": "tracker.catalog.wording",
@@ -117,6 +121,7 @@ __all__ = [
     "Point",
     "Replaced",
     "Scope",
+    "Statistics",
     "all_ids",
     "at",
     "best",
@@ -160,6 +165,7 @@ __all__ = [
     "search",
     "set_state",
     "state",
+    "statistics",
     "text_names",
     "top",
     "unstorable",
