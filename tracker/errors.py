@@ -20,7 +20,8 @@ The tree::
     ├── CatalogError                        the SQL catalog can't be used
     │   └── CatalogVersionError             its schema is older or newer than this tracker
     ├── RecordError                         MLflow refused or could not be reached
-    │   └── RecordUnreachableError          it could not be reached; trying later may help
+    │   ├── RecordUnreachableError          it could not be reached; trying later may help
+    │   └── NotAuthenticatedError           it does not know who is asking
     └── StorageError                        the disk or artifact store refused
 
 `TrackerWarning` (UserWarning) is for what deserves a look but lost nothing.
@@ -128,6 +129,10 @@ class RecordError(TrackerError):
 
 class RecordUnreachableError(RecordError):
     """MLflow could not be reached, or was too busy to answer; the same may succeed later."""
+
+
+class NotAuthenticatedError(RecordError):
+    """A server asks for a user name and a password or token, or does not accept those it got."""
 
 
 class StorageError(TrackerError):

@@ -78,6 +78,17 @@ def observe() -> bool:
     return os.environ.get("TRACKER_OBSERVE", "1") != "0"
 
 
+def server_certificate() -> bool | str:
+    """Return how certificates of servers are checked, as requests wants it: MLflow's own settings.
+
+    ``MLFLOW_TRACKING_INSECURE_TLS=true``: not at all (False). ``MLFLOW_TRACKING_SERVER_CERT_PATH``:
+    by this file or directory of certificates. Else by the usual authorities (True).
+    """
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        return False
+    return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+
+
 def trusted_packages() -> frozenset[str] | None:
     """Return ``TRACKER_TRUSTED_PACKAGES`` (comma separated), or None if it is not set.
 

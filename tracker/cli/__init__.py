@@ -17,7 +17,9 @@ from tracker.cli.demo import demo
 from tracker.cli.diff import diff
 from tracker.cli.files import export, pull
 from tracker.cli.find import best, list_checkpoints, search
+from tracker.cli.registry import models, promote, register
 from tracker.cli.runs import runs
+from tracker.cli.serve import serve
 from tracker.cli.show import show
 from tracker.cli.sync import sync
 from tracker.cli.upkeep import db, doctor, reindex
@@ -39,7 +41,8 @@ def cli(context: click.Context) -> None:
 for command in (
     *(list_checkpoints, search, best, runs, show, diff),
     *(check, verify, export, pull),
-    *(sync, reindex, db, doctor, demo),
+    *(register, promote, models),
+    *(sync, reindex, db, doctor, serve, demo),
 ):
     cli.add_command(command)
 

@@ -6,14 +6,17 @@ import numbers
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker import catalog
-from tracker.catalog import Engine, Scope, quoted
+from tracker.catalog.wording import quoted, unstorable
 from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
 from tracker.loading import missing
 from tracker.loading.direction import direction
 from tracker.types import CheckpointRecord, Mode
+
+if TYPE_CHECKING:
+    from tracker.catalog import Engine, Scope
 
 _MAX_LISTED = 10
 _MAX_WHOLE = 2**63 - 1
@@ -46,7 +49,7 @@ def make_scope(
             raise InvalidArgumentError(f"{name}={value!r}: expected text.")
     if run_id is not None:
         _check_storable("run_id", run_id)
-    return Scope(names, run_id, filter_string or "", visible)
+    return catalog.Scope(names, run_id, filter_string or "", visible)
 
 
 def search(
@@ -58,6 +61,23 @@ def search(
     offset: int = 0,
 ) -> list[CheckpointRecord]:
     """Return the checkpoints that match, the newest first unless ordered otherwise."""
+    found, note = search_with_note(
+        engine, scope, order_by=order_by, max_results=max_results, offset=offset
+    )
+    if note:
+        warnings.warn(f"Nothing was found. {note}", TrackerWarning, stacklevel=3)
+    return found
+
+
+def search_with_note(
+    engine: Engine,
+    scope: Scope,
+    *,
+    order_by: Sequence[str] | None,
+    max_results: int | None,
+    offset: int = 0,
+) -> tuple[list[CheckpointRecord], str]:
+    """Return what `search` does; and if that is nothing, which names of the filter nothing has."""
     limit, skipped = _limit(max_results), _offset(offset)
     if isinstance(order_by, str):
         order_by = [order_by]
@@ -73,10 +93,8 @@ def search(
     )
     if not found and not skipped:
         missing.check_exists(engine, scope)
-        unknown = missing.unknown_names(engine, scope)
-        if unknown:
-            warnings.warn(f"Nothing was found. {unknown}", TrackerWarning, stacklevel=3)
-    return found
+        return [], missing.unknown_names(engine, scope)
+    return found, ""
 
 
 def best(engine: Engine, scope: Scope, metric: str, mode: str | None) -> CheckpointRecord:
@@ -209,7 +227,7 @@ def by_run_and_name(
     _check_storable("The run's id", run_id)
     _check_storable("The name", name)
     value = name.replace("'", "''")
-    scope = Scope(None, run_id, f"name = '{value}'", visible)
+    scope = catalog.Scope(None, run_id, f"name = '{value}'", visible)
     found = catalog.search(engine, scope, max_results=1)
     if not found:
         raise missing.no_such_name(engine, scope, name)
@@ -238,7 +256,7 @@ def _check_all_exist(engine: Engine, scope: Scope) -> None:
 
 
 def _check_storable(name: str, text: str) -> None:
-    found = catalog.unstorable(text)
+    found = unstorable(text)
     if found is not None:
         raise InvalidArgumentError(
             f"{name}={quoted(text)}: the character {found[0]!r} can't be in a database, so nothing "

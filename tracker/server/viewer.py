@@ -1,0 +1,131 @@
+"""Who asks, and what they may see: MLflow is asked, and its answer holds for a few seconds.
+
+A checkpoint may be seen exactly when MLflow lets the caller read its experiment. Where MLflow can't
+be asked nothing may be seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from tracker import catalog
+from tracker.catalog import Engine
+from tracker.errors import NotAuthenticatedError, TrackerError
+from tracker.record.on_behalf import Caller
+from tracker.record.permissions import readable_experiments, user_name
+
+SECONDS_REMEMBERED = 5.0
+"""How long an answer of MLflow's holds: so long may a right that was taken away still be used."""
+
+_MOST_REMEMBERED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Somebody who asks.
+
+    Attributes:
+        user: The name that MLflow knows them by; None: the server knows no users.
+        experiments: The ids of the experiments that they may read.
+    """
+
+    user: str | None
+    experiments: frozenset[str]
+
+
+Look = Callable[[str | None], Viewer]
+"""From an ``Authorization`` header, or none, to who that is; raises if MLflow does not say."""
+
+
+def current_viewer(request: Request) -> Viewer:
+    """Return who asks: a dependency of every route that shows anything.
+
+    Raises:
+        NotAuthenticatedError: MLflow does not know them.
+        RecordUnreachableError: MLflow can't be asked.
+    """
+    look: Look = request.app.state.look
+    return look(request.headers.get("authorization"))
+
+
+def look_in_mlflow(tracking_uri: str) -> Look:
+    """Return a `Look` that asks the MLflow server at a tracking URI."""
+
+    def look(authorization: str | None) -> Viewer:
+        caller = Caller(tracking_uri, authorization)
+        user = user_name(caller)
+        return Viewer(user, readable_experiments(caller))
+
+    return remembering(look)
+
+
+def look_at_everything(engine: Engine) -> Look:
+    """Return a `Look` for a database without users: everybody sees all that is in the catalog."""
+    return lambda authorization: Viewer(None, frozenset(catalog.experiments(engine)))
+
+
+@dataclass(slots=True)
+class _Remembered:
+    """What became of the last question about one header; whoever holds the lock may ask again."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: float = 0.0
+    ended: float = 0.0
+    outcome: Viewer | TrackerError | None = None
+
+
+def remembering(
+    look: Look,
+    seconds: float = SECONDS_REMEMBERED,
+    clock: Callable[[], float] = time.monotonic,
+) -> Look:
+    """Return a `Look` that asks the same at most every few seconds, whoever many wait for it.
+
+    Headers are remembered by a keyed digest, the thousand that were used last. That MLflow could
+    not be asked is told to those that waited for it, and not remembered.
+    """
+    key = secrets.token_bytes(32)
+    known: OrderedDict[bytes, _Remembered] = OrderedDict()
+    lock = threading.Lock()
+
+    def slot_of(authorization: str | None) -> _Remembered:
+        given = "" if authorization is None else f"given {authorization}"
+        name = hashlib.blake2b(given.encode(), key=key).digest()
+        with lock:
+            slot = known.setdefault(name, _Remembered())
+            known.move_to_end(name)
+            if len(known) > _MOST_REMEMBERED:
+                known.popitem(last=False)
+            return slot
+
+    def holds(slot: _Remembered, arrived: float) -> bool:
+        if isinstance(slot.outcome, Viewer | NotAuthenticatedError):
+            return clock() - slot.begun < seconds
+        return slot.outcome is not None and slot.ended >= arrived
+
+    def remember(authorization: str | None) -> Viewer:
+        arrived = clock()
+        slot = slot_of(authorization)
+        with slot.lock:
+            if not holds(slot, arrived):
+                slot.begun = clock()
+                try:
+                    slot.outcome = look(authorization)
+                except TrackerError as error:
+                    slot.outcome = error
+                slot.ended = clock()
+            outcome = slot.outcome
+        if isinstance(outcome, Viewer):
+            return outcome
+        assert outcome is not None
+        raise type(outcome)(str(outcome))  # one of its own for each thread that waited
+
+    return remember
