@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from tracker.checkpoint import Checkpoint
 from tracker.errors import InvalidArgumentError
 from tracker.loading import find
+from tracker.loading.at_once import best_at_once
 from tracker.loading.frame import to_frame
 from tracker.loading.mirror import open_current
 from tracker.loading.resolve import resolve
@@ -117,8 +118,13 @@ def best_checkpoint(
         >>> model = tracker.best_checkpoint("val_loss", experiment="digits").load_model()
     """
     tickets.wait()
-    scope = find.make_scope(experiment, run_id, filter_string)
-    return Checkpoint(find.best(open_current(), scope, metric, mode))
+    record = best_at_once(
+        metric, mode, experiment=experiment, run_id=run_id, filter_string=filter_string
+    )
+    if record is None:
+        scope = find.make_scope(experiment, run_id, filter_string)
+        record = find.best(open_current(), scope, metric, mode)
+    return Checkpoint(record)
 
 
 def best_checkpoints(
