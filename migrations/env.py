@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from tracker.catalog.database import VERSION_TABLE
+from tracker.catalog.revisions import VERSION_TABLE
 from tracker.catalog.tables import Table
 
 

@@ -99,8 +99,17 @@ def test_listing_imports_neither_torch_nor_mlflow(workplace: Path) -> None:
     for arguments in (["list", "--json"], ["best", "val_loss"], ["show", "m-", "--json"]):
         statement = f"sys.argv[1:] = {arguments!r}; from tracker.cli import main; main()"
         imported = modules_after(statement, workplace)
-        assert "sqlalchemy" in imported
+        assert "tracker" in imported
         assert not imported & {"torch", "mlflow"}
+
+
+def test_loading_the_best_imports_no_sqlalchemy(workplace: Path) -> None:
+    log(epoch=6, metrics={"val_loss": 0.5})
+    best = "tracker.best_checkpoint('val_loss', experiment='Default')"
+    statement = f"import torch, tracker; {best}.load_model()"
+    imported = modules_after(statement, workplace)
+    assert "torch" in imported
+    assert not imported & {"sqlalchemy", "alembic", "mlflow"}
 
 
 def test_torch_imported_later_is_observed(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from tracker.catalog import (
     put,
     search,
 )
-from tracker.catalog.database import VERSION_TABLE, migration_config
+from tracker.catalog.database import migration_config
 from tracker.catalog.engines import make_engine, parse_uri
+from tracker.catalog.revisions import VERSION_TABLE
 from tracker.catalog.tables import Table
 from tracker.catalog.transactions import writing
 from tracker.errors import CatalogError, CatalogVersionError, NotFoundError
@@ -244,18 +245,18 @@ class TestUpgrading:
     def newer_tracker(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import shutil
 
-        from tracker.catalog import database
+        from tracker.catalog import revisions
 
-        shutil.copytree(database._migrations(), tmp_path / "migrations")
+        shutil.copytree(revisions.migrations(), tmp_path / "migrations")
         (tmp_path / "migrations/versions/9999_later.py").write_text(
             "from alembic import op\n"
             f"revision, down_revision = '9999', '{head_revision()}'\n"
             "def upgrade():\n"
             "    op.execute('CREATE TABLE tracker_later (id INTEGER)')\n"
         )
-        monkeypatch.setattr(database, "_migrations", lambda: tmp_path / "migrations")
-        monkeypatch.setattr(database, "_known_revisions", database._known_revisions.__wrapped__)
-        monkeypatch.setattr(database, "head_revision", database.head_revision.__wrapped__)
+        monkeypatch.setattr(revisions, "migrations", lambda: tmp_path / "migrations")
+        monkeypatch.setattr(revisions, "known_revisions", revisions.known_revisions.__wrapped__)
+        monkeypatch.setattr(revisions, "head_revision", revisions.head_revision.__wrapped__)
 
     def test_keeps_what_is_in_the_catalog(
         self, empty_database: str, request: pytest.FixtureRequest

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from tracker.catalog import Scope, pareto, put_all
-from tracker.catalog.pareto import Point, front
+from tracker.catalog.pareto_front import Point, front
 from tracker.types import CheckpointRecord
 
 from .examples import record

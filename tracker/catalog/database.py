@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, inspect, text
 
+from tracker.catalog import revisions
 from tracker.catalog.engines import make_engine, parse_uri, sqlite_file
+from tracker.catalog.revisions import VERSION_TABLE
 from tracker.catalog.transactions import reading, writing
 from tracker.errors import CatalogError, CatalogVersionError, NotFoundError
 from tracker.settings import display_uri
 
 if TYPE_CHECKING:
     from alembic.config import Config
-
-VERSION_TABLE = "tracker_alembic_version"
 
 _open_engines: dict[tuple[str, int, int], Engine] = {}
 
@@ -62,7 +61,7 @@ def create_or_upgrade(uri: str) -> str:
         uri: The database; a SQLite file that doesn't exist is created.
 
     Returns:
-        The revision of the schema, which is `head_revision`.
+        The revision of the schema, which is `revisions.head_revision`.
 
     Raises:
         CatalogVersionError: A newer tracker made the catalog.
@@ -75,12 +74,12 @@ def create_or_upgrade(uri: str) -> str:
     engine = make_engine(url, "rwc")
     try:
         # Looked at without the lock first: usually there is nothing to do.
-        if current_revision(engine) != head_revision():
+        if current_revision(engine) != revisions.head_revision():
             with _migrating, writing(engine, "migration") as connection:
                 _migrate(connection, uri)
     finally:
         engine.dispose()
-    return head_revision()
+    return revisions.head_revision()
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -91,12 +90,6 @@ def current_revision(engine: Engine) -> str | None:
     """
     with reading(engine) as connection:
         return _revision(connection)
-
-
-@cache
-def head_revision() -> str:
-    """Return the revision of the schema that this version of tracker uses."""
-    return _known_revisions()[-1]
 
 
 def _cache_key(url: URL, uri: str) -> tuple[str, int, int]:
@@ -138,22 +131,23 @@ def _check_revision(engine: Engine, uri: str) -> None:
     found = current_revision(engine)
     if found is None:
         raise _nothing_logged(uri, "The database holds no catalog")
-    if found == head_revision():
+    if found == revisions.head_revision():
         return
     _refuse_newer(found, uri)
     if engine.dialect.name != "sqlite":
         raise CatalogVersionError(
             f"The catalog in {display_uri(uri)} has schema {found}, this tracker needs "
-            f"{head_revision()}: run `tracker db upgrade`, after a backup."
+            f"{revisions.head_revision()}: run `tracker db upgrade`, after a backup."
         )
     create_or_upgrade(uri)
 
 
 def _refuse_newer(found: str, uri: str) -> None:
-    if found not in _known_revisions():
+    if found not in revisions.known_revisions():
         raise CatalogVersionError(
             f"The catalog in {display_uri(uri)} has schema {found}, made by a newer tracker; this "
-            f"one knows it up to {head_revision()}: pip install --upgrade checkpoint-tracker."
+            f"one knows it up to {revisions.head_revision()}: pip install --upgrade "
+            "checkpoint-tracker."
         )
 
 
@@ -166,7 +160,7 @@ def _revision(connection: Connection) -> str | None:
 
 def _migrate(connection: Connection, uri: str) -> None:
     found = _revision(connection)
-    if found == head_revision():
+    if found == revisions.head_revision():
         return
     if found is not None:
         _refuse_newer(found, uri)
@@ -180,7 +174,7 @@ def _migrate(connection: Connection, uri: str) -> None:
     except CommandError as error:
         raise CatalogError(
             f"The catalog in {display_uri(uri)} could not be upgraded from {found} to "
-            f"{head_revision()}: {error}. Nothing was changed."
+            f"{revisions.head_revision()}: {error}. Nothing was changed."
         ) from error
 
 
@@ -189,24 +183,5 @@ def migration_config() -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    config.set_main_option("script_location", str(revisions.migrations()).replace("%", "%%"))
     return config
-
-
-@cache
-def _migrations() -> Path:
-    package = Path(__file__).resolve().parents[1]
-    for directory in (package / "migrations", package.parent / "migrations"):
-        if (directory / "env.py").is_file():
-            return directory
-    raise CatalogError(
-        f"The catalog's migrations are missing beside {package}: "
-        "pip install --force-reinstall checkpoint-tracker."
-    )
-
-
-@cache
-def _known_revisions() -> tuple[str, ...]:
-    # Read from the file names, which start with the revision, to spare Alembic's import.
-    scripts = (_migrations() / "versions").glob("[0-9]*.py")
-    return tuple(sorted(script.stem.partition("_")[0] for script in scripts))

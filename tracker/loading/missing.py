@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tracker import catalog
-from tracker.catalog import Engine, Scope, did_you_mean, quoted
+from tracker.catalog.wording import did_you_mean, quoted
 from tracker.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from tracker.catalog import Engine, Scope
 
 _MAX_LISTED = 10
 _RUNS_COMPARED = _NAMES_COUNTED = 1_000
@@ -105,7 +109,7 @@ def no_such_epoch(
 
 def no_such_id(engine: Engine, identifier: str, visible: frozenset[str] | None) -> NotFoundError:
     """Return that there is no checkpoint with an id, with the newest there are."""
-    newest = catalog.search(engine, Scope(visible=visible), max_results=_MAX_LISTED)
+    newest = catalog.search(engine, catalog.Scope(visible=visible), max_results=_MAX_LISTED)
     ids = [f"{record.id} ({record.experiment}, {record.name})" for record in newest]
     return NotFoundError(
         f"There is no checkpoint with the id {quoted(identifier)}. {listed('The newest', ids)}"
