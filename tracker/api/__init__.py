@@ -1,35 +1,69 @@
-"""The public functions, one for each use. They check arguments and call the rooms below."""
+"""The public functions, one for each use. They check arguments and call the rooms below.
 
-from tracker.api.finding import (
-    as_checkpoint,
-    best_checkpoint,
-    best_checkpoints,
-    best_of_each_run,
-    get_checkpoint,
-    metric_history,
-    pareto_checkpoints,
-    search_checkpoints,
-)
-from tracker.api.loading import (
-    check_checkpoints,
-    explain_if_at_hand,
-    fetch_checkpoint,
-    load_model,
-    resume,
-    verify_checkpoints,
-)
-from tracker.api.saving import (
-    flush,
-    log_checkpoint,
-    reconstruct_with,
-    sync,
-)
-from tracker.api.upkeep import (
-    diagnose,
-    reindex,
-    update_mirror,
-    upgrade_database,
-)
+A name is resolved when it is first used: who loads a model need not import what saves one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracker.api.finding import (
+        as_checkpoint,
+        best_checkpoint,
+        best_checkpoints,
+        best_of_each_run,
+        get_checkpoint,
+        metric_history,
+        pareto_checkpoints,
+        search_checkpoints,
+    )
+    from tracker.api.loading import (
+        check_checkpoints,
+        explain_if_at_hand,
+        fetch_checkpoint,
+        load_model,
+        resume,
+        verify_checkpoints,
+    )
+    from tracker.api.saving import (
+        flush,
+        log_checkpoint,
+        reconstruct_with,
+        sync,
+    )
+    from tracker.api.upkeep import (
+        diagnose,
+        reindex,
+        update_mirror,
+        upgrade_database,
+    )
+
+_HOMES = {
+    "as_checkpoint": "tracker.api.finding",
+    "best_checkpoint": "tracker.api.finding",
+    "best_checkpoints": "tracker.api.finding",
+    "best_of_each_run": "tracker.api.finding",
+    "check_checkpoints": "tracker.api.loading",
+    "diagnose": "tracker.api.upkeep",
+    "explain_if_at_hand": "tracker.api.loading",
+    "fetch_checkpoint": "tracker.api.loading",
+    "flush": "tracker.api.saving",
+    "get_checkpoint": "tracker.api.finding",
+    "load_model": "tracker.api.loading",
+    "log_checkpoint": "tracker.api.saving",
+    "metric_history": "tracker.api.finding",
+    "pareto_checkpoints": "tracker.api.finding",
+    "reconstruct_with": "tracker.api.saving",
+    "reindex": "tracker.api.upkeep",
+    "resume": "tracker.api.loading",
+    "search_checkpoints": "tracker.api.finding",
+    "sync": "tracker.api.saving",
+    "update_mirror": "tracker.api.upkeep",
+    "upgrade_database": "tracker.api.upkeep",
+    "verify_checkpoints": "tracker.api.loading",
+}
 
 __all__ = [
     "as_checkpoint",
@@ -55,3 +89,11 @@ __all__ = [
     "upgrade_database",
     "verify_checkpoints",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tracker.api' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
