@@ -22,19 +22,28 @@ if TYPE_CHECKING:
         best_checkpoint,
         best_checkpoints,
         best_of_each_run,
+        delete_alias,
         flush,
         get_checkpoint,
+        import_checkpoints,
         load_model,
         log_checkpoint,
         pareto_checkpoints,
+        promote,
         reconstruct_with,
+        register,
+        registered_models,
+        registered_versions,
         resume,
+        rollback,
         search_checkpoints,
+        set_alias,
     )
     from tracker.checkpoint import Checkpoint
     from tracker.errors import TrackerError
     from tracker.loading.report import LoadReport
     from tracker.pending import PendingCheckpoint
+    from tracker.registry.version import RegisteredModel, RegisteredVersion
 
 __version__ = "0.1.0"
 
@@ -42,37 +51,57 @@ _HOMES = {
     "Checkpoint": "tracker.checkpoint",
     "LoadReport": "tracker.loading.report",
     "PendingCheckpoint": "tracker.pending",
+    "RegisteredModel": "tracker.registry.version",
+    "RegisteredVersion": "tracker.registry.version",
     "TrackerError": "tracker.errors",
     "best_checkpoint": "tracker.api",
     "best_checkpoints": "tracker.api",
     "best_of_each_run": "tracker.api",
+    "delete_alias": "tracker.api",
     "flush": "tracker.api",
     "get_checkpoint": "tracker.api",
+    "import_checkpoints": "tracker.api",
     "load_model": "tracker.api",
     "log_checkpoint": "tracker.api",
     "pareto_checkpoints": "tracker.api",
+    "promote": "tracker.api",
     "reconstruct_with": "tracker.api",
+    "register": "tracker.api",
+    "registered_models": "tracker.api",
+    "registered_versions": "tracker.api",
     "resume": "tracker.api",
+    "rollback": "tracker.api",
     "search_checkpoints": "tracker.api",
+    "set_alias": "tracker.api",
 }
 
 __all__ = [
     "Checkpoint",
     "LoadReport",
     "PendingCheckpoint",
+    "RegisteredModel",
+    "RegisteredVersion",
     "TrackerError",
     "__version__",
     "best_checkpoint",
     "best_checkpoints",
     "best_of_each_run",
+    "delete_alias",
     "flush",
     "get_checkpoint",
+    "import_checkpoints",
     "load_model",
     "log_checkpoint",
     "pareto_checkpoints",
+    "promote",
     "reconstruct_with",
+    "register",
+    "registered_models",
+    "registered_versions",
     "resume",
+    "rollback",
     "search_checkpoints",
+    "set_alias",
 ]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracker.loading.fetch import Check
     from tracker.loading.fitting import WeightsReport
     from tracker.loading.report import LoadReport
+    from tracker.registry.version import RegisteredVersion
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -288,6 +289,24 @@ class Checkpoint:
 
         export_state_dict(self._open(FOR_WEIGHTS, verified(FOR_WEIGHTS)), Path(path))
         return Path(path)
+
+    def register(
+        self,
+        name: str,
+        *,
+        alias: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> RegisteredVersion:
+        """Make it a version of a registered model, with files of its own; see `tracker.register`.
+
+        Example:
+            >>> checkpoint.register("digits-cnn", alias="champion").uri
+            'models:/digits-cnn/1'
+        """
+        from tracker.registry.register import register
+
+        return register(self.record, name, alias=alias, description=description, tags=tags)
 
     def explain(
         self,

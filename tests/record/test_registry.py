@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from tests.models import Net
 from tests.training import log
-from tracker.record import logged_models, registry
+from tracker.record import logged_models, versions
 from tracker.record.boundary import connect, tracking_uri
 from tracker.record.registry import aliased_checkpoints
 
@@ -24,7 +24,7 @@ def test_without_registered_models_there_is_nothing() -> None:
 
 
 def test_every_alias_of_every_model_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_PAGE", 1)
+    monkeypatch.setattr(versions, "_PAGE", 1)
     checkpoint = log(Net(hidden=4), epoch=1)
     for name in ("digits", "letters"):
         mlflow.register_model(f"models:/{checkpoint.id}", name)

@@ -14,6 +14,7 @@ from tracker.loading.at_once import best_at_once
 from tracker.loading.frame import to_frame
 from tracker.loading.mirror import open_current
 from tracker.loading.resolve import resolve
+from tracker.registry.version import RegisteredVersion
 from tracker.saving import tickets
 
 if TYPE_CHECKING:
@@ -257,10 +258,12 @@ def get_checkpoint(
     return Checkpoint(find.get(open_current(), scope, epoch=epoch, step=step))
 
 
-def as_checkpoint(source: Checkpoint | str) -> Checkpoint:
+def as_checkpoint(source: Checkpoint | RegisteredVersion | str) -> Checkpoint:
     """Return the checkpoint that ``source`` is or names; see `load_model`."""
     if isinstance(source, Checkpoint):
         return source
+    if isinstance(source, RegisteredVersion):
+        source = source.uri
     if not isinstance(source, str):
         raise InvalidArgumentError(
             f"source is a {type(source).__name__}; expected a Checkpoint, an id or a URI."

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from tracker.errors import InvalidArgumentError, NotFoundError
 from tracker.loading import find
 from tracker.loading.mirror import open_current
 from tracker.types import CheckpointRecord
 
+_LOGGED_MODEL = re.compile(r"m-[0-9a-f]{32}")
 _FORMS = (
     "expected a Checkpoint, a checkpoint's id (or the beginning of it), 'runs:/RUN_ID/epoch-6', "
     "'models:/NAME@alias', 'models:/NAME/VERSION' or 'models:/m-…'"
@@ -19,7 +22,7 @@ def resolve(source: str) -> CheckpointRecord:
     Args:
         source: A checkpoint's id or a unique beginning of it, ``runs:/RUN_ID/NAME``,
             ``runs:/RUN_ID`` for the latest, ``models:/m-…``, ``models:/NAME@alias`` or
-            ``models:/NAME/VERSION``.
+            ``models:/NAME/VERSION`` (``latest`` is the newest).
 
     Raises:
         InvalidArgumentError: It has none of these forms.
@@ -31,7 +34,7 @@ def resolve(source: str) -> CheckpointRecord:
         return _of_model(source.removeprefix("models:/").strip("/"), source)
     if not source or ":" in source or "/" in source:
         raise InvalidArgumentError(f"{source!r} names no checkpoint: {_FORMS}.")
-    return find.by_id(open_current(), source)
+    return _of_id(source)
 
 
 def _of_run(rest: str, source: str) -> CheckpointRecord:
@@ -46,18 +49,36 @@ def _of_run(rest: str, source: str) -> CheckpointRecord:
 
 def _of_model(rest: str, source: str) -> CheckpointRecord:
     if rest.startswith("m-") and "/" not in rest and "@" not in rest:
-        return find.by_id(open_current(), rest)
-    name, separator, alias = rest.partition("@")
-    version = "@" + alias
+        return _of_id(rest)
+    name, separator, which = rest.partition("/")
     if not separator:
-        name, _, version = rest.rpartition("/")
-    if not name or not version.strip("@") or not (separator or version.isdecimal()):
+        name, separator, which = rest.rpartition("@")
+        which = "@" + which
+    if not name or not which.strip("@") or "/" in which or not _is_version(which):
         raise InvalidArgumentError(f"{source!r} names no checkpoint: {_FORMS}.")
-    from tracker.record import logged_models
+    # MLflow is asked and not the catalog: a version outlives its checkpoint.
+    from tracker.record import versions
+    from tracker.record.boundary import connect, tracking_uri
 
-    identifier = logged_models.id_of_registered_model(name, version)
-    if identifier is None:
-        raise NotFoundError(
-            f"{source!r} is a registered model that was not made from a checkpoint of tracker."
-        )
-    return find.by_id(open_current(), identifier)
+    client = connect(tracking_uri())
+    return versions.record_of(client, versions.version(client, name, which))
+
+
+def _is_version(which: str) -> bool:
+    return which.startswith("@") or which == "latest" or which.isdecimal()
+
+
+def _of_id(identifier: str) -> CheckpointRecord:
+    """Return the checkpoint of an id, also that of the files of a registered version."""
+    try:
+        return find.by_id(open_current(), identifier)
+    except NotFoundError:
+        if not _LOGGED_MODEL.fullmatch(identifier):
+            raise
+        from tracker.record import versions
+        from tracker.record.boundary import connect, tracking_uri
+
+        found = versions.record_of_copy(connect(tracking_uri()), identifier)
+        if found is None:
+            raise
+        return found

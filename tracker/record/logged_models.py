@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from tracker.record.boundary import mlflow_errors
 from tracker.record.runs import MAX_PARAM_LENGTH, Run
 from tracker.record.tags import MODEL_TYPE
 
-_LOGGED_MODEL = re.compile(r"(?:^models:/|/models/)(m-\w+)(?:/artifacts)?/?$")
 _log = logging.getLogger("tracker")
 
 
@@ -98,32 +96,6 @@ def is_there(model_id: str) -> bool:
     except NotFoundError:
         return False
     return True
-
-
-def id_of_registered_model(name: str, version_or_alias: str) -> str | None:
-    """Return the logged model that a registered model's version was made of, or None.
-
-    Raises:
-        NotFoundError: There is no such model, version or alias.
-        RecordError: MLflow can't be reached.
-    """
-    with mlflow_errors(f"looking up models:/{name}"):
-        client = MlflowClient()
-        number = version_or_alias
-        if version_or_alias.startswith("@"):
-            number = _version_of_alias(client, name, version_or_alias[1:])
-        version = client.get_model_version(name, number)
-    # MLflow's own SQL registry leaves model_id empty; then the source says it.
-    source = _LOGGED_MODEL.search(version.source or "")
-    return version.model_id or (source[1] if source else None)
-
-
-def _version_of_alias(client: MlflowClient, name: str, alias: str) -> str:
-    aliases = client.get_registered_model(name).aliases
-    if alias not in aliases:
-        listed = ", ".join(sorted(aliases)) or "none"
-        raise NotFoundError(f"Model {name!r} has no alias {alias!r}. Aliases: {listed}.")
-    return str(aliases[alias])
 
 
 def prepare_database(uri: str) -> None:

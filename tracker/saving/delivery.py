@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,14 +142,17 @@ def _complete(
     What waits in the spool is whole. If the run has some of its tensors already, a copy without
     them is sent.
     """
-    model_file = {"MLmodel": flavor_file.mlmodel(created.id, run.id, stored.manifest.architecture)}
+    manifest, tensor = stored.manifest, partial(stored.tensor, "example")
+    files = flavor_file.flavor_files(
+        created.id, run.id, manifest.architecture, manifest.example, tensor
+    )
     known = run_tensors.known(run.id, created.artifact_uri, engine)
     if not known.keys() & known_tensors(stored.manifest, created.id).keys():
         checkpoint = delivery.checkpoint
-        return checkpoint, amend_manifest(checkpoint, run_id=run.id, extra_files=model_file)
+        return checkpoint, amend_manifest(checkpoint, run_id=run.id, extra_files=files)
     spool.abandon(delivery.lean)  # of an earlier attempt
     whole = content_of(stored)
-    whole = replace(whole, run_id=run.id, extra_files={**whole.extra_files, **model_file})
+    whole = replace(whole, run_id=run.id, extra_files={**whole.extra_files, **files})
     return delivery.lean, write_files(client, engine, delivery.lean, whole, created)
 
 

@@ -121,13 +121,14 @@ def _write(
     if directory is None:
         raise StorageError(f"{created.artifact_uri}: is not the local directory that it was.")
     _make(directory)
-    architecture = accepted.snapshot.description.architecture
+    architecture, example = accepted.snapshot.description.architecture, accepted.snapshot.example
+    described = (example.document, example.tensors.__getitem__) if example else ()
     whole = content(
         accepted.snapshot,
         accepted.request,
         run_id=run.id,
         created_at=created.created_at,
-        extra_files={"MLmodel": flavor_file.mlmodel(created.id, run.id, architecture)},
+        extra_files=flavor_file.flavor_files(created.id, run.id, architecture, *described),
     )
     return write_files(client, engine, directory, whole, created)
 
