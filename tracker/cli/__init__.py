@@ -18,6 +18,7 @@ from tracker.cli.diff import diff
 from tracker.cli.files import export, pull
 from tracker.cli.find import best, list_checkpoints, search
 from tracker.cli.registry import models, promote, register
+from tracker.cli.importing import import_command
 from tracker.cli.runs import runs
 from tracker.cli.serve import serve
 from tracker.cli.show import show
@@ -40,7 +41,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(list_checkpoints, search, best, runs, show, diff),
-    *(check, verify, export, pull),
+    *(check, verify, import_command, export, pull),
     *(register, promote, models),
     *(sync, reindex, db, doctor, serve, demo),
 ):

@@ -117,7 +117,7 @@ def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Load:
     if not isinstance(entry, dict) or "state_dict" not in entry:
         raise MismatchError(f"{name} was logged as a plain value; resume() returns such values.")
     kind = f"{type(part).__module__}:{type(part).__qualname__}"
-    if entry.get("class") != kind:
+    if entry.get("class") not in (None, kind):  # None: it was imported, and nothing said of what
         raise MismatchError(
             f"{name} is a {kind}, but the checkpoint holds the state of a {entry.get('class')}; "
             f"make {name} as the training script did. Nothing was changed."

@@ -1,0 +1,179 @@
+"""Reads one checkpoint: its content first, then what lies beside it, its run and its name say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from posixpath import basename, dirname
+from typing import Any
+
+from blake3 import blake3
+
+from tracker.errors import CorruptCheckpointError, FormatError
+from tracker.importing import hugging_face, safe_load
+from tracker.importing.contents import Contents
+from tracker.importing.discover import Found
+from tracker.importing.file_names import Named, read_name
+from tracker.importing.hyperparameters import as_params, count, number
+from tracker.importing.layouts import recognise
+from tracker.importing.weights import plain_weights
+
+_COUNTS = frozenset({"epoch", "step", "global_step"})
+_OF_TRACKER = "tracker."
+
+
+def digest_of(folder: Path, found: Found) -> str:
+    """Return the digest of a checkpoint's files: that of the file, if it is one.
+
+    Raises:
+        CorruptCheckpointError: A file is not there, or is no regular file.
+    """
+    digests = {path: safe_load.file_digest(folder / path) for path in found.files}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    named = {basename(path): digest for path, digest in digests.items()}
+    return blake3(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
+def read(folder: Path, found: Found, *, copy: bool) -> Contents:
+    """Return what a checkpoint holds.
+
+    Args:
+        folder: The folder below which its files are.
+        found: The checkpoint.
+        copy: Whether to read its tensors into memory, where nobody changes them.
+
+    Raises:
+        TrackerError: It can't be read, or is none.
+    """
+    before = [safe_load.snapshot(folder / path) for path in found.files]
+    contents = _content(folder, found, copy=copy)
+    if before != [safe_load.snapshot(folder / path) for path in found.files]:
+        raise CorruptCheckpointError(
+            f"{found.name}: changed while it was read; import it again when it is written."
+        )
+    if found.metrics:
+        contents = _with_sidecar(contents, hugging_face.read_metrics(folder / found.metrics))
+    return contents
+
+
+def _content(folder: Path, found: Found, *, copy: bool) -> Contents:
+    path = folder / found.files[0]
+    if found.is_folder:
+        names = tuple(basename(file) for file in found.files)
+        return hugging_face.read_folder(path.parent, names, copy=copy)
+    kind = safe_load.kind_of(path)
+    if kind == "safetensors":
+        tensors, metadata = safe_load.load_safetensors(path, copy=copy)
+        if not tensors:
+            raise FormatError(f"{path}: holds no tensors.")
+        return _of_safetensors(Contents("safetensors", plain_weights(tensors)), metadata)
+    if kind == "torch":
+        return recognise(safe_load.load_torch(path, copy=copy), str(path))
+    raise FormatError(
+        f"{path}: is no checkpoint: it begins neither as files of torch.save nor of safetensors."
+    )
+
+
+def _of_safetensors(contents: Contents, metadata: Mapping[str, str]) -> Contents:
+    """Take from a header what people put there, and what tracker's own export puts there."""
+    own = {k.removeprefix(_OF_TRACKER): v for k, v in metadata.items() if k.startswith(_OF_TRACKER)}
+    others = {k: v for k, v in metadata.items() if k != "format" and not k.startswith(_OF_TRACKER)}
+    numbers = {key: _parsed(text) for key, text in {**others, **own}.items()}
+    metrics = {k: number(float(v)) for k, v in _object(own.get("metrics")).items() if _is_number(v)}
+    epoch, step = (
+        count(numbers.get("epoch")),
+        count(numbers.get("step", numbers.get("global_step"))),
+    )
+    params = {key: text for key, text in others.items() if key not in _COUNTS}
+    return replace(
+        contents,
+        epoch=epoch,
+        step=step,
+        metrics={key: value for key, value in metrics.items() if value is not None},
+        params=as_params({**params, **_object(own.get("params"))}),
+        architecture=own.get("model", ""),
+    )
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    value = _parsed(text or "{}")
+    return value if isinstance(value, dict) else {}
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(str(text))
+    except ValueError:
+        return False
+    return True
+
+
+def _with_sidecar(contents: Contents, metrics: Mapping[str, Any]) -> Contents:
+    numbers = {key: number(value) for key, value in metrics.items() if key not in _COUNTS}
+    return replace(
+        contents,
+        epoch=_either(contents.epoch, count(metrics.get("epoch"))),
+        step=_either(contents.step, count(metrics.get("global_step"))),
+        metrics={k: v for k, v in numbers.items() if v is not None} | dict(contents.metrics),
+    )
+
+
+def completed(
+    contents: Contents, found: Found, points: Mapping[str, Mapping[int, float]]
+) -> Contents:
+    """Return a checkpoint's contents with what only its run's history or its name say.
+
+    Args:
+        contents: What it holds.
+        found: The checkpoint.
+        points: The values of its run's metrics by name and step; empty if it has no run.
+    """
+    named = _named(found)
+    epoch = _either(contents.epoch, _epoch_at(contents.step, points))
+    contents = replace(
+        contents, epoch=_either(epoch, named.epoch), step=_either(contents.step, named.step)
+    )
+    of_run = _metrics_at(contents, points)
+    return replace(contents, metrics={**named.metrics, **of_run, **contents.metrics})
+
+
+def _named(found: Found) -> Named:
+    """Return what the name of its file says, and where that says nothing, of its own folder."""
+    said = read_name(basename(found.name))
+    if said.epoch is None and said.step is None:
+        outer = read_name(basename(dirname(found.name)))
+        return Named(outer.epoch, outer.step, said.metrics or outer.metrics)
+    return said
+
+
+def _epoch_at(step: int | None, points: Mapping[str, Mapping[int, float]]) -> int | None:
+    """Return the epoch that Lightning's loggers log as a metric at every step."""
+    return None if step is None else count(points.get("epoch", {}).get(step))
+
+
+def _metrics_at(contents: Contents, points: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
+    """Return the run's values at a checkpoint, whose history counts steps or epochs."""
+    epoch, step = contents.epoch, contents.step
+    last = max(
+        (at for at, value in points.get("epoch", {}).items() if value == epoch), default=None
+    )
+    found: dict[str, float] = {}
+    for name, history in points.items():
+        place = next((at for at in (step, last, epoch) if at is not None and at in history), None)
+        if place is not None and name != "epoch":
+            found[name] = history[place]
+    return found
+
+
+def _either(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first
