@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
-from tracker.format.digests import digest, is_digest
+from tracker.format.digests import digest, digests, is_digest
 
 
 def test_it_is_blake3():
@@ -18,6 +19,23 @@ def test_many_threads_give_the_digest_of_one():
 
     data = bytes(range(256)) * (1 << 14)
     assert digest(data) == blake3(data).hexdigest()
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [1] * 50, [1 << 20] * 5, [1 << 24, 0, 7, 3 << 20, 9]])
+@pytest.mark.parametrize("cores", [1, 2, 16])
+def test_many_parts_have_the_digests_of_each(sizes, cores, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    parts = [memoryview(bytes([number % 256]) * size) for number, size in enumerate(sizes)]
+    assert digests(parts) == [digest(part) for part in parts]
+
+
+def test_they_are_found_where_no_thread_can_be_started(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    parts = [bytes([number]) * (1 << 20) for number in range(4)]
+    assert digests(parts) == [digest(part) for part in parts]
 
 
 @pytest.mark.parametrize("text", ["", "A" * 64, "a" * 63, "a" * 65, "g" * 64, "a" * 64 + "\n"])

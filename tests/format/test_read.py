@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,6 +47,33 @@ def test_writing_to_a_tensor_leaves_the_file_alone_and_it_still_verifies(copy):
     stored.tensor("model", "embed.weight", verify=True).add_(1)
     stored.verify()
     assert torch.equal(open_checkpoint(copy).tensor("model", "embed.weight"), TIED)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_was_verified_is_the_memory_that_is_handed_out(copy):
+    stored = open_checkpoint(copy)
+    stored.verify("model", again=False)
+    tensors = stored.tensors("model")
+    assert tensors
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    assert sum(line.endswith(str(copy / "model.safetensors")) for line in maps) == 1
+
+
+def test_what_somebody_wrote_to_a_tensor_is_no_damage_to_others(copy):
+    stored = open_checkpoint(copy)
+    name, *others = [
+        name for name, entry in stored.manifest.tensors["model"].items() if not entry.same_as
+    ]
+    stored.tensor("model", name).zero_()
+    stored.verify("model", others, again=False)
+    stored.verify("model")
+    with open(copy / "model.safetensors", "r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    with pytest.raises(CorruptCheckpointError):
+        stored.verify("model")
 
 
 def test_tensors_are_plain_and_need_no_gradient(original):

@@ -14,7 +14,7 @@ from tracker.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-from tracker.format.digests import digest
+from tracker.format.digests import digest, digests
 from tracker.format.dtypes import DTYPES
 from tracker.format.elsewhere import Locate, mappings, path_elsewhere
 from tracker.format.files import PARTIAL, opened
@@ -75,6 +75,7 @@ class StoredCheckpoint:
         self._locate = locate
         self._mappings = mappings(manifest)
         self._files: dict[tuple[str, str, int], MappedTensors] = {}
+        self._in_use: set[tuple[str, str, int]] = set()
         self._tensors: dict[tuple[str, str], Tensor] = {}
         self._verified: set[tuple[str, str]] = set()
 
@@ -207,12 +208,26 @@ class StoredCheckpoint:
         known = self._tensors.get((group, stored))
         if known is not None:
             return known
-        place = (group, entry.file, self._mappings.get((group, stored), 0))
-        file = self._files.get(place)
-        if file is None:
-            file = self._files.setdefault(place, self._open(group, entry.file))
+        number = self._mappings.get((group, stored), 0)
+        self._in_use.add((group, entry.file, number))
+        file = self._mapping(group, entry.file, number)
         made = file.tensor(entry.tensor or stored, DTYPES[entry.dtype], entry.shape)
         return self._tensors.setdefault((group, stored), made)
+
+    def _mapping(self, group: str, name: str, number: int) -> MappedTensors:
+        """Return the memory that a file's tensors are views of, one of several alike."""
+        place = (group, name, number)
+        file = self._files.get(place)
+        return file or self._files.setdefault(place, self._open(group, name))
+
+    def _untouched(self, group: str, name: str) -> MappedTensors:
+        """Return a file as it is on the disk: tensors already handed out may be changed.
+
+        Where none was, that is the memory in which they will be: its pages need not come twice.
+        """
+        if (group, name, 0) in self._in_use:
+            return self._open(group, name, writable=False)
+        return self._mapping(group, name, 0)
 
     def _open(self, group: str, name: str, *, writable: bool = True) -> MappedTensors:
         """Map a tensor file whose size, header and tensors are those of the manifest."""
@@ -243,7 +258,7 @@ class StoredCheckpoint:
         return path, self.manifest.elsewhere[name].entry
 
     def _verify_tensors(self, group: str, names: Iterable[str], *, again: bool) -> None:
-        """Compare digests through a mapping of its own: tensors already handed out may be changed.
+        """Compare the digests of tensors.
 
         Args:
             group: The group.
@@ -257,9 +272,10 @@ class StoredCheckpoint:
             if again or (group, name) not in self._verified:
                 files.setdefault(entries[name].file, []).append(name)
         for path, inside_file in files.items():
-            file = self._open(group, path, writable=False)
-            for name in inside_file:
-                if digest(file.bytes(entries[name].tensor or name)) != entries[name].digest:
+            file = self._untouched(group, path)
+            found = digests([file.bytes(entries[name].tensor or name) for name in inside_file])
+            for name, digest_found in zip(inside_file, found, strict=True):
+                if digest_found != entries[name].digest:
                     raise _differs(Path(file.where), name)
                 self._verified.add((group, name))
 
