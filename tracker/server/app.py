@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from tracker import __version__, catalog
 from tracker.catalog import Engine
 from tracker.loading import mirror
-from tracker.server import answers, checkpoints, guards, places
+from tracker.server import answers, checkpoints, guards, page_errors, pages, places
 from tracker.server.following import Following
+from tracker.server.rendering import STATIC, Static
 from tracker.server.viewer import look_at_everything, look_in_mlflow
 from tracker.service.wire import PREFIX
 
@@ -54,7 +55,7 @@ def create_app(
     """
     following, look = None, look_at_everything(engine)
     if catalog.is_server(tracking_uri):
-        following = Following(lambda: mirror.update(engine), mirror.reindex)
+        following = Following(lambda: mirror.update(engine), lambda: mirror.reindex_catalog(engine))
         look = look_in_mlflow(tracking_uri)
     app = FastAPI(
         title="tracker",
@@ -70,9 +71,11 @@ def create_app(
     app.state.look = look
     app.state.catch_up = following.catch_up if following else lambda: None
     answers.install(app)
-    for router in (places.router, checkpoints.router):
+    page_errors.install(app)
+    for router in (places.router, checkpoints.router, pages.router):
         app.include_router(router)
     app.add_api_route("/health", _health, methods=["GET"], tags=["service"], summary="Is it alive?")
+    app.mount("/static", Static(directory=STATIC))
     app.add_middleware(guards.BoundedBodies)
     if "*" not in allowed_hosts:
         app.add_middleware(guards.KnownHosts, allowed=allowed_hosts)

@@ -111,7 +111,7 @@
         },
         axes: [
           { ...text, label: chart.axis, labelSize: 22, labelFont: text.font, gap: 6, size: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7, 1e8, 1e9] },
-          { ...text, grid: { ...grid, filter: roundOnes }, size: widthOfValues, gap: 8, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : written(tick))) },
+          { ...text, filter: roundOnes, grid: { ...grid, filter: roundOnes }, size: widthOfValues, gap: 8, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : written(tick))) },
         ],
         series: [{}, ...curves.map((_, index) => line(index)).reverse()],
         hooks: { draw: [markBest, remember] },
@@ -135,7 +135,8 @@
 
     // Of a logarithmic axis: a line at 1, 2 and 5 of every magnitude is enough.
     function roundOnes(_, ticks) {
-      return logarithmic ? ticks.map((tick) => ("125".includes(tick.toExponential()[0]) ? tick : null)) : ticks;
+      const isRound = (tick) => /^[125](\.0*)?e/.test(tick.toExponential(3));
+      return logarithmic ? ticks.map((tick) => (isRound(tick) ? tick : null)) : ticks;
     }
 
     function widthOfValues(_, values) {
