@@ -20,8 +20,7 @@ if TYPE_CHECKING:
         search_checkpoints,
     )
     from tracker.api.importing import import_checkpoints, make_model
-    from tracker.api.importing import import_checkpoints, make_model
-from tracker.api.loading import (
+    from tracker.api.loading import (
         check_checkpoints,
         explain_if_at_hand,
         fetch_checkpoint,
@@ -98,9 +97,7 @@ __all__ = [
     "flush",
     "get_checkpoint",
     "import_checkpoints",
-    "import_checkpoints",
     "load_model",
-    "make_model",
     "log_checkpoint",
     "make_model",
     "metric_history",
