@@ -33,13 +33,20 @@ class TensorModel:
 
         Args:
             data: A tensor, an array, a data frame of numbers, or a dict of these, which are passed
-                as keyword arguments. Floats become the dtype of the model's parameters.
+                as keyword arguments. Floats become the dtype of the model's parameters; so do
+                whole numbers that the model refuses, because JSON does not tell 1.0 from 1.
             params: Not used; part of MLflow's interface.
         """
+        named = isinstance(data, Mapping)
+        tensors = {k: self._tensor(v) for k, v in (data if named else {"": data}).items()}
         with torch.no_grad():
-            if isinstance(data, Mapping):
-                return _arrays(self.model(**{k: self._tensor(v) for k, v in data.items()}))
-            return _arrays(self.model(self._tensor(data)))
+            try:
+                return _arrays(self._run(tensors, named))
+            except (RuntimeError, TypeError):
+                if all(map(torch.is_floating_point, tensors.values())):
+                    raise
+                floats = {k: self._as_parameters_are(v.float()) for k, v in tensors.items()}
+                return _arrays(self._run(floats, named))
 
     def get_raw_model(self) -> nn.Module:
         """Return the ``nn.Module``; MLflow's ``get_raw_model`` asks for it."""
@@ -47,6 +54,12 @@ class TensorModel:
 
     def _tensor(self, value: Any) -> Tensor:
         tensor = value if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
+        return self._as_parameters_are(tensor)
+
+    def _run(self, tensors: Mapping[str, Tensor], named: bool) -> Any:
+        return self.model(**tensors) if named else self.model(*tensors.values())
+
+    def _as_parameters_are(self, tensor: Tensor) -> Tensor:
         parameter = next(self.model.parameters(), None)
         if parameter is None:
             return tensor

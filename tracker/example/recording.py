@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,9 +49,8 @@ def record(model: nn.Module, example_input: object) -> Example:
         UnstorableError: It contains what can't be stored.
     """
     table = TensorTable()
-    arguments = _arrays_as_tensors(
-        encode(_arguments(example_input), "example_input", tensor=table.add)
-    )
+    given = _arguments(example_input)
+    arguments = _arrays_as_tensors(encode(given, "example_input", tensor=table.add))
     tensors = {name: copied(tensor) for name, tensor in table.tensors.items()}
     _check_size(tensors.values())
     first, second = (_run(model, arguments, tensors) for _ in range(2))
@@ -70,6 +70,7 @@ def record(model: nn.Module, example_input: object) -> Example:
             "random": first.random,
             "device": device_of(model).type,
             "training": False,
+            **_parameters(model, given),
         },
         tensors,
     )
@@ -87,6 +88,18 @@ def _arguments(example_input: object) -> tuple[Any, ...] | dict[str, Any]:
         "argument), a tuple (positional arguments) or a dict by name (keyword arguments). Put "
         "any other single argument into a tuple: example_input=(argument,)."
     )
+
+
+def _parameters(model: nn.Module, given: tuple[Any, ...] | dict[str, Any]) -> dict[str, Json]:
+    """Return the names of several positional arguments: other tools pass arguments by name."""
+    if not isinstance(given, tuple) or len(given) < 2:
+        return {}
+    try:
+        parameters = list(inspect.signature(model.forward).parameters.values())[: len(given)]
+    except (TypeError, ValueError):
+        return {}  # a forward that Python can't look into
+    by_name = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    return {"parameters": [*by_name]} if len(by_name) == len(given) else {}
 
 
 def _arrays_as_tensors(data: Any) -> Json:
