@@ -18,6 +18,7 @@ from .training import log
 
 DOCUMENTED = [
     "Checkpoint",
+    "CheckpointDiff",
     "LoadReport",
     "PendingCheckpoint",
     "RegisteredModel",

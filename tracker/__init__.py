@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from tracker.checkpoint import Checkpoint
     from tracker.errors import TrackerError
+    from tracker.loading.checkpoint_diff import CheckpointDiff
     from tracker.loading.report import LoadReport
     from tracker.pending import PendingCheckpoint
     from tracker.registry.version import RegisteredModel, RegisteredVersion
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Checkpoint": "tracker.checkpoint",
+    "CheckpointDiff": "tracker.loading.checkpoint_diff",
     "LoadReport": "tracker.loading.report",
     "PendingCheckpoint": "tracker.pending",
     "RegisteredModel": "tracker.registry.version",
@@ -77,6 +79,7 @@ _HOMES = {
 
 __all__ = [
     "Checkpoint",
+    "CheckpointDiff",
     "LoadReport",
     "PendingCheckpoint",
     "RegisteredModel",
