@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from mlflow.tracking import MlflowClient
 
 import tracker
-from tests.system.processes import PYTHON, environment, succeed
 from tracker import Checkpoint
 from tracker.cli import cli
 
@@ -30,24 +32,23 @@ class Scaled(torch.nn.Module):
         return self.linear(x) * 2
 """
 
-TRAIN = """
-import torch, tracker
-from scaled import Scaled
-
-tracker.log_checkpoint(Scaled(3), epoch=1, example_input=torch.ones(1, 3))
-"""
-
 
 def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
 @pytest.fixture
-def checkpoint(workplace: Path) -> Checkpoint:
-    """A checkpoint whose class is in ``scaled.py`` in the working directory."""
+def checkpoint(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
+    """A checkpoint whose class is in ``scaled.py`` in the working directory.
+
+    This process forgets the class again; the others, in which models are rebuilt, never knew it.
+    """
     (workplace / "scaled.py").write_text(MODEL)
-    (workplace / "train.py").write_text(TRAIN)
-    succeed(PYTHON, "train.py", directory=workplace, variables=environment(workplace))
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(workplace)
+        model = importlib.import_module("scaled").Scaled(3)
+        tracker.log_checkpoint(model, epoch=1, example_input=torch.ones(1, 3), wait=True)
+        del sys.modules["scaled"]
     return tracker.get_checkpoint(epoch=1)
 
 

@@ -59,28 +59,6 @@ print("ended", flush=True)
 """
 """Logs a checkpoint of the width that each line says."""
 
-KILLED_AT = """
-import logging
-import os
-import signal
-import sys
-from tracker import api
-
-class Kill(logging.Handler):
-    def emit(self, record):
-        if record.getMessage().startswith(sys.argv[1] + ":"):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-logging.getLogger("tracker.saving").setLevel(logging.DEBUG)
-logging.getLogger("tracker.saving").addHandler(Kill())
-api.sync()
-"""
-
-STEPS = [
-    *("created", "completed", "transferred", "params logged", "metrics logged"),
-    *("ready", "catalogued", "forgotten"),
-]
-
 
 class Place:
     """A working directory, and a server that can be started and stopped on one port."""
@@ -269,28 +247,6 @@ def test_two_processes_that_send_at_the_same_time_make_one_checkpoint_of_each(
     sent = [each["id"] for outcomes in printed for each in outcomes if each["id"]]
     assert len(set(sent)) == 6
     assert not any(each["error"] for outcomes in printed for each in outcomes)
-
-
-def test_killed_at_any_step_of_a_delivery_and_sent_again_it_is_one_checkpoint(
-    place: Place,
-) -> None:
-    with place.server():
-        for number, step in enumerate(STEPS, 1):
-            train(place, 1, TRACKER_OFFLINE="1")
-            killed = run(
-                *(PYTHON, "-c", KILLED_AT, step),
-                directory=place.directory,
-                variables=place.variables,
-            )
-            assert killed.returncode == -signal.SIGKILL, f"{step}: {killed.stderr}"
-            again = run(
-                *(TRACKER, "sync", "--json"), directory=place.directory, variables=place.variables
-            )
-            assert again.returncode == 0, f"{step}: {again.stdout}"
-            found = tracker_json("list", directory=place.directory, variables=place.variables)
-            assert len(found) == number, step
-            assert not place.waiting()
-        place.verify()
 
 
 def test_what_mlflow_refuses_stays_with_the_reason(place: Place) -> None:
