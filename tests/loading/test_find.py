@@ -1,23 +1,30 @@
-"""Finding a checkpoint; where nothing matches, the message says what there is."""
+"""Finding a checkpoint; where nothing matches, the message says what there is.
+
+Where it says so, the catalog is asked, and a tracker service over the same catalog: answers, errors
+and warnings are the same.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import tracker
+from tests.server.running import running
 from tests.training import log
-from tracker import Checkpoint, api
+from tracker import Checkpoint, api, catalog
 from tracker.errors import (
     CatalogError,
     FilterSyntaxError,
@@ -28,8 +35,38 @@ from tracker.errors import (
 )
 from tracker.loading import find
 from tracker.loading.mirror import open_current
+from tracker.server.app import create_app
+from tracker.server.viewer import look_at_everything
+from tracker.service import location
+from tracker.service.location import Service
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "asked")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[tuple[FastAPI, str]]:
+    """A service without users, whose catalog each test replaces by its own."""
+    app = create_app("sqlite:///mlflow.db", catalog.open_for_logging("sqlite:///unused.db"))
+    with running(app) as url:
+        yield app, url
+
+
+@pytest.fixture
+def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom a test asks."""
+    if getattr(request, "param", "catalog") == "catalog":
+        return
+    app, url = request.getfixturevalue("service")
+
+    def in_force(tracking_uri: str) -> Service:
+        app.state.engine = catalog.open_for_reading(tracking_uri)
+        app.state.look = look_at_everything(app.state.engine)
+        return Service(url)
+
+    monkeypatch.setattr(location, "in_force", in_force)
+
+
+of_both = pytest.mark.parametrize("asked", ["catalog", "service"], indirect=True)
 
 
 @pytest.fixture
@@ -67,6 +104,7 @@ def test_a_tracking_database_that_does_not_exist_is_not_made(
         tracker.search_checkpoints()
 
 
+@of_both
 def test_the_best_over_the_history_is_not_the_last(history: list[Checkpoint]) -> None:
     assert tracker.best_checkpoint("val_loss") == history[3]
     assert tracker.best_checkpoint("val_loss", experiment="digits") == history[3]
@@ -83,6 +121,7 @@ def test_ties_go_to_the_earlier_epoch() -> None:
     assert tracker.best_checkpoint("accuracy") == first
 
 
+@of_both
 def test_a_metric_that_nobody_logged_lists_those_there_are(history: list[Checkpoint]) -> None:
     with pytest.raises(NotFoundError, match=r"the metric 'acc'\. Metrics: bad, m, val_loss\."):
         tracker.best_checkpoint("acc")
@@ -93,11 +132,13 @@ def test_a_metric_that_is_only_nan_is_never_the_best(history: list[Checkpoint]) 
         tracker.best_checkpoint("bad", mode="min")
 
 
+@of_both
 def test_a_metric_of_unclear_direction_asks_for_the_mode(history: list[Checkpoint]) -> None:
     with pytest.raises(InvalidArgumentError, match="mode='min' or mode='max'"):
         tracker.best_checkpoint("m")
 
 
+@of_both
 def test_a_filter_that_leaves_nothing_is_said_to_be_the_reason(history: list[Checkpoint]) -> None:
     with pytest.raises(
         NotFoundError, match=r"none of them matches the filter 'attributes.epoch > 9'"
@@ -105,6 +146,7 @@ def test_a_filter_that_leaves_nothing_is_said_to_be_the_reason(history: list[Che
         tracker.best_checkpoint("val_loss", filter_string="attributes.epoch > 9")
 
 
+@of_both
 def test_an_epoch_or_step_is_found_whatever_integer_names_it(history: list[Checkpoint]) -> None:
     assert tracker.get_checkpoint(epoch=3) == history[3]
     assert tracker.get_checkpoint(history[0].run_id, epoch=np.int64(3)) == history[3]  # type: ignore[arg-type]
@@ -123,6 +165,7 @@ def test_the_newest_run_and_the_last_step_of_an_epoch_count() -> None:
     assert tracker.get_checkpoint(epoch=1, step=20) == last
 
 
+@of_both
 def test_an_epoch_that_does_not_exist_lists_those_there_are(history: list[Checkpoint]) -> None:
     with pytest.raises(NotFoundError, match=r"epoch 7\. Epochs: 0, 1, 2, 3, 4\."):
         tracker.get_checkpoint(epoch=7)
@@ -138,6 +181,7 @@ def test_a_step_that_does_not_exist_lists_those_there_are() -> None:
         tracker.get_checkpoint(epoch=1, step=7)
 
 
+@of_both
 def test_an_experiment_that_does_not_exist_lists_those_there_are(history: list[Checkpoint]) -> None:
     for ask in (
         lambda: tracker.search_checkpoints(experiment="digit"),
@@ -150,6 +194,7 @@ def test_an_experiment_that_does_not_exist_lists_those_there_are(history: list[C
             ask()
 
 
+@of_both
 def test_a_run_that_does_not_exist_lists_the_newest(history: list[Checkpoint]) -> None:
     for ask in (
         lambda: tracker.search_checkpoints(run_id="nope"),
@@ -162,6 +207,7 @@ def test_a_run_that_does_not_exist_lists_the_newest(history: list[Checkpoint]) -
             ask()
 
 
+@of_both
 def test_two_models_of_one_run_at_one_epoch_are_ambiguous_and_both_are_named() -> None:
     with mlflow.start_run():
         one, two = log(nn.Linear(1, 1), epoch=1), log(nn.ReLU(), epoch=1)
@@ -171,6 +217,7 @@ def test_two_models_of_one_run_at_one_epoch_are_ambiguous_and_both_are_named() -
     assert two.id in str(caught.value)
 
 
+@of_both
 def test_a_search_is_filtered_ordered_and_limited(history: list[Checkpoint]) -> None:
     def epochs(*arguments: Any, **named: Any) -> list[int | None]:
         return [c.epoch for c in tracker.search_checkpoints(*arguments, **named)]
@@ -182,6 +229,7 @@ def test_a_search_is_filtered_ordered_and_limited(history: list[Checkpoint]) -> 
     assert epochs("params.depth = '2' AND attributes.epoch >= 3", experiment=["digits"]) == [4, 3]
 
 
+@of_both
 def test_a_filter_that_does_not_parse_shows_where(history: list[Checkpoint]) -> None:
     with pytest.raises(FilterSyntaxError):
         tracker.search_checkpoints("metrics.val_loss <")
@@ -228,6 +276,7 @@ def test_only_text_is_a_metric(one: Checkpoint, metric: object) -> None:
         tracker.best_checkpoint(metric)  # type: ignore[arg-type]
 
 
+@of_both
 def test_the_best_few_come_in_their_order(history: list[Checkpoint]) -> None:
     best = tracker.best_checkpoints("val_loss", k=3)
     assert best == [history[3], history[2], history[0]]
@@ -243,6 +292,7 @@ def test_only_a_number_of_checkpoints_can_be_asked_for(one: Checkpoint, k: objec
         tracker.best_checkpoints("val_loss", k=k)  # type: ignore[arg-type]
 
 
+@of_both
 def test_the_best_of_each_run_comes_with_the_best_run_first(history: list[Checkpoint]) -> None:
     with mlflow.start_run():
         other = log(epoch=0, metrics={"val_loss": 0.1})
@@ -258,6 +308,7 @@ def test_the_best_of_each_run_comes_with_the_best_run_first(history: list[Checkp
     assert api.metric_history(run_ids, "val_loss")[other.run_id] == [(0, 0.1), (1, 0.2)]
 
 
+@of_both
 def test_those_that_none_beats_in_all_metrics_are_found(history: list[Checkpoint]) -> None:
     # m is the epoch: the later, the better.
     assert tracker.pareto_checkpoints({"val_loss": None, "m": "max"}) == [history[3], history[4]]
@@ -280,6 +331,7 @@ def test_two_metrics_that_no_checkpoint_has_together_are_said_to_be_so() -> None
         tracker.pareto_checkpoints({"loss": None, "accuracy": None})
 
 
+@of_both
 def test_pages_neither_overlap_nor_leave_gaps(history: list[Checkpoint]) -> None:
     pages = [tracker.search_checkpoints(max_results=2, offset=offset) for offset in (0, 2, 4, 6)]
     assert [[c.epoch for c in page] for page in pages] == [[4, 3], [2, 1], [0], []]
@@ -287,6 +339,7 @@ def test_pages_neither_overlap_nor_leave_gaps(history: list[Checkpoint]) -> None
     assert len(tracker.search_checkpoints(max_results=np.int64(2))) == 2  # type: ignore[arg-type]
 
 
+@of_both
 def test_near_names_are_suggested(history: list[Checkpoint]) -> None:
     run_id = history[0].run_id
     with pytest.raises(NotFoundError, match=r"Did you mean 'val_loss'\?"):
@@ -297,6 +350,7 @@ def test_near_names_are_suggested(history: list[Checkpoint]) -> None:
         tracker.best_checkpoint("val_loss", filter_string="params.detph = '2'")
 
 
+@of_both
 def test_a_search_that_finds_nothing_warns_of_names_that_nothing_has(
     history: list[Checkpoint],
 ) -> None:
@@ -310,6 +364,7 @@ def test_a_search_that_finds_nothing_warns_of_names_that_nothing_has(
         assert len(tracker.search_checkpoints("tags.x IS NULL")) == 5
 
 
+@of_both
 def test_a_metric_may_have_any_name_that_mlflow_takes() -> None:
     names = ["a/b.c d-e_f:g", "été/損失", "x" * 250]
     checkpoint = log(epoch=1, metrics=dict.fromkeys(names, 0.5))
@@ -333,6 +388,7 @@ HOSTILE = st.text() | st.sampled_from(
 )
 
 
+@of_both
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -8,22 +8,26 @@ from tracker import settings
 
 
 def catalog_uri(tracking_uri: str) -> str:
-    """Return the database URI of the catalog that belongs to a tracking URI.
+    """Return the URI of the catalog that belongs to a tracking URI.
 
-    ``TRACKER_CATALOG_URI`` if it is set; MLflow's own database if tracking uses one; for a tracking
-    server a SQLite file of this user, which mirrors what the server holds.
+    ``TRACKER_CATALOG_URI`` if it is set, a database or a tracker service; MLflow's own database if
+    tracking uses one; for a tracking server a SQLite file of this user, which mirrors what the
+    server holds.
     """
     given = settings.catalog_uri()
     if given is not None:
         return given
-    if is_server(tracking_uri):
-        name = hashlib.sha256(tracking_uri.rstrip("/").encode()).hexdigest()[:16]
-        return f"sqlite:///{settings.cache_directory() / 'mirrors' / name}.db"
-    return tracking_uri
+    return mirror_uri(tracking_uri) if is_server(tracking_uri) else tracking_uri
+
+
+def mirror_uri(tracking_uri: str) -> str:
+    """Return the URI of this user's own SQLite file for a tracking URI."""
+    name = hashlib.sha256(tracking_uri.rstrip("/").encode()).hexdigest()[:16]
+    return f"sqlite:///{settings.cache_directory() / 'mirrors' / name}.db"
 
 
 def is_server(tracking_uri: str) -> bool:
-    """Return whether MLflow is behind HTTP, so that its database can't be asked directly."""
+    """Return whether MLflow, or a catalog, is behind HTTP: its database can't be asked directly."""
     return tracking_uri.startswith(("http:", "https:"))
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from tracker.catalog.database import create_or_upgrade, open_catalog
 from tracker.catalog.engines import parse_uri, sqlite_file
-from tracker.catalog.location import catalog_uri, is_mirror
+from tracker.catalog.location import catalog_uri, is_mirror, is_server, mirror_uri
 from tracker.errors import CatalogVersionError, NotFoundError
 from tracker.settings import display_uri
 
@@ -15,12 +15,16 @@ def open_for_logging(tracking_uri: str) -> Engine:
     """Return the catalog's engine; a SQLite catalog is created or upgraded on the way.
 
     A server's database is changed by ``tracker db upgrade`` only: a training job has no business
-    to migrate what a team shares.
+    to migrate what a team shares. Nothing is entered through a tracker service, which follows
+    MLflow by itself: then this is a SQLite file of this user alone, from which later checkpoints
+    of a run learn what need not be stored again.
 
     Raises:
         CatalogError: It can't be used, or needs `tracker db upgrade`.
     """
     uri = catalog_uri(tracking_uri)
+    if is_server(uri):
+        uri = mirror_uri(tracking_uri)
     if uri.startswith("sqlite:"):
         create_or_upgrade(uri)
     try:

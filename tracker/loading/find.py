@@ -6,17 +6,22 @@ import numbers
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tracker import catalog
 from tracker.catalog.wording import quoted, unstorable
 from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
 from tracker.loading import missing
 from tracker.loading.direction import direction
+from tracker.service import questions
+from tracker.service.location import Service
 from tracker.types import CheckpointRecord, Mode
 
 if TYPE_CHECKING:
     from tracker.catalog import Engine, Scope
+
+    Source: TypeAlias = Engine | Service
+    """Whom to ask: a catalog, or a service that asks its own the same."""
 
 _MAX_LISTED = 10
 _MAX_WHOLE = 2**63 - 1
@@ -53,7 +58,7 @@ def make_scope(
 
 
 def search(
-    engine: Engine,
+    engine: Source,
     scope: Scope,
     *,
     order_by: Sequence[str] | None,
@@ -70,7 +75,7 @@ def search(
 
 
 def search_with_note(
-    engine: Engine,
+    engine: Source,
     scope: Scope,
     *,
     order_by: Sequence[str] | None,
@@ -87,6 +92,10 @@ def search_with_note(
         raise InvalidArgumentError(
             f"order_by={order_by!r}: expected a list such as ['metrics.val_loss ASC']."
         )
+    if isinstance(engine, Service):
+        return questions.search(
+            engine, _place(scope), order_by=order_by or (), max_results=limit, offset=skipped
+        )
     _check_all_exist(engine, scope)
     found = catalog.search(
         engine, scope, order_by=order_by or (), max_results=limit, offset=skipped
@@ -97,17 +106,20 @@ def search_with_note(
     return found, ""
 
 
-def best(engine: Engine, scope: Scope, metric: str, mode: str | None) -> CheckpointRecord:
+def best(engine: Source, scope: Scope, metric: str, mode: str | None) -> CheckpointRecord:
     """Return the checkpoint with the best value of a metric at its own step."""
     return top(engine, scope, metric, mode, 1)[0]
 
 
 def top(
-    engine: Engine, scope: Scope, metric: str, mode: str | None, k: int
+    engine: Source, scope: Scope, metric: str, mode: str | None, k: int
 ) -> list[CheckpointRecord]:
     """Return the checkpoints with the best values of a metric, the best first; at least one."""
     if (_limit(k, "k") or 0) > _MAX_TOP:
         raise InvalidArgumentError(f"k={k}: expected {_MAX_TOP:,} at most.")
+    _check_metric(metric)
+    if isinstance(engine, Service):
+        return questions.top(engine, _place(scope), metric, _text_mode(mode), int(k))
     towards = _mode(engine, scope, metric, mode)
     found = catalog.top(engine, scope, metric, towards, int(k))
     if not found:
@@ -116,7 +128,7 @@ def top(
 
 
 def best_of_each_run(
-    engine: Engine,
+    engine: Source,
     scope: Scope,
     metric: str,
     mode: str | None,
@@ -126,6 +138,11 @@ def best_of_each_run(
 ) -> list[CheckpointRecord]:
     """Return the best checkpoint of every run that has the metric, the best run first."""
     limit, skipped = _limit(max_results), _offset(offset)
+    _check_metric(metric)
+    if isinstance(engine, Service):
+        return questions.best_of_each_run(
+            engine, _place(scope), metric, _text_mode(mode), max_results=limit, offset=skipped
+        )
     towards = _mode(engine, scope, metric, mode)
     found = catalog.best_of_each_run(engine, scope, metric, towards, limit=limit, offset=skipped)
     if not found and not skipped:
@@ -133,13 +150,18 @@ def best_of_each_run(
     return found
 
 
-def pareto(engine: Engine, scope: Scope, modes: Mapping[str, str | None]) -> list[CheckpointRecord]:
+def pareto(engine: Source, scope: Scope, modes: Mapping[str, str | None]) -> list[CheckpointRecord]:
     """Return the checkpoints that no other beats in all metrics; at least one."""
     if not isinstance(modes, Mapping) or not 2 <= len(modes) <= _MAX_METRICS:
         raise InvalidArgumentError(
             f"metrics: expected a mapping of 2 to {_MAX_METRICS} metrics to 'min', 'max' or None, "
             "such as {'val_loss': 'min', 'accuracy': 'max'}."
         )
+    for metric in modes:
+        _check_metric(metric)
+    if isinstance(engine, Service):
+        directions = {metric: _text_mode(mode) for metric, mode in modes.items()}
+        return questions.pareto(engine, _place(scope), directions)
     towards = {metric: _mode(engine, scope, metric, mode) for metric, mode in modes.items()}
     found = catalog.pareto(engine, scope, towards)
     if not found:
@@ -154,22 +176,28 @@ def pareto(engine: Engine, scope: Scope, modes: Mapping[str, str | None]) -> lis
 
 
 def history(
-    engine: Engine,
+    engine: Source,
     run_ids: Sequence[str],
     metric: str,
     visible: frozenset[str] | None = None,
 ) -> dict[str, list[tuple[int | None, float]]]:
     """Return by run the values of a metric over its epochs; see `tracker.catalog.history`."""
+    if isinstance(engine, Service):
+        for text in (metric, *run_ids):
+            _check_storable("The name", text)
+        return questions.history(engine, run_ids, metric)
     return catalog.history(engine, run_ids, metric, visible)
 
 
-def get(engine: Engine, scope: Scope, *, epoch: int | None, step: int | None) -> CheckpointRecord:
+def get(engine: Source, scope: Scope, *, epoch: int | None, step: int | None) -> CheckpointRecord:
     """Return the checkpoint at an epoch or step, or the latest if neither is given.
 
     Of several runs the newest counts, and of several steps in an epoch the last. Several models in
     one run are another matter: which one is meant can't be guessed.
     """
     epoch, step = _whole("epoch", epoch), _whole("step", step)
+    if isinstance(engine, Service):
+        return questions.checkpoint(engine, _place(scope), epoch=epoch, step=step)
     _check_all_exist(engine, scope)
     if epoch is None and step is None:
         latest = catalog.latest(engine, scope)
@@ -205,10 +233,12 @@ def _whole(name: str, value: Any) -> int | None:
 
 
 def by_id(
-    engine: Engine, identifier: str, visible: frozenset[str] | None = None
+    engine: Source, identifier: str, visible: frozenset[str] | None = None
 ) -> CheckpointRecord:
     """Return the checkpoint of an id, or of a prefix that only one id has."""
     _check_storable("The id", identifier)
+    if isinstance(engine, Service):
+        return questions.by_id(engine, identifier)
     found = catalog.by_id(engine, identifier, visible) if identifier else []
     if not found:
         raise missing.no_such_id(engine, identifier, visible)
@@ -221,11 +251,13 @@ def by_id(
 
 
 def by_run_and_name(
-    engine: Engine, run_id: str, name: str, visible: frozenset[str] | None = None
+    engine: Source, run_id: str, name: str, visible: frozenset[str] | None = None
 ) -> CheckpointRecord:
     """Return the newest checkpoint of a run with a name such as ``epoch-6``."""
     _check_storable("The run's id", run_id)
     _check_storable("The name", name)
+    if isinstance(engine, Service):
+        return questions.checkpoint(engine, _place(make_scope(None, run_id)), name=name)
     value = name.replace("'", "''")
     scope = catalog.Scope(None, run_id, f"name = '{value}'", visible)
     found = catalog.search(engine, scope, max_results=1)
@@ -235,10 +267,7 @@ def by_run_and_name(
 
 
 def _mode(engine: Engine, scope: Scope, metric: str, mode: str | None) -> Mode:
-    """Return in which direction to look, after a look at the arguments."""
-    if not isinstance(metric, str) or not metric:
-        raise InvalidArgumentError(f"metric={metric!r}: expected a metric's name.")
-    _check_storable("metric", metric)
+    """Return in which direction to look."""
     _check_all_exist(engine, scope)
     try:
         return direction(metric, mode)
@@ -247,6 +276,26 @@ def _mode(engine: Engine, scope: Scope, metric: str, mode: str | None) -> Mode:
         missing.check_exists(engine, scope)
         missing.check_metric(engine, scope, metric)
         raise
+
+
+def _place(scope: Scope) -> dict[str, Any]:
+    names = None if scope.experiments is None else list(scope.experiments)
+    return {"experiments": names, "run_id": scope.run_id, "filter": scope.filter_string}
+
+
+def _text_mode(mode: Any) -> str | None:
+    """Return a mode as a service takes it, which says itself what else is wrong with it.
+
+    Raises:
+        InvalidArgumentError: It is no text.
+    """
+    return mode if mode is None or isinstance(mode, str) else direction("loss", mode)
+
+
+def _check_metric(metric: Any) -> None:
+    if not isinstance(metric, str) or not metric:
+        raise InvalidArgumentError(f"metric={metric!r}: expected a metric's name.")
+    _check_storable("metric", metric)
 
 
 def _check_all_exist(engine: Engine, scope: Scope) -> None:

@@ -15,10 +15,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tracker import catalog, settings
-from tracker.errors import RecordError
+from tracker.errors import CatalogError, RecordError
+from tracker.service import location
 
 if TYPE_CHECKING:
     from tracker.catalog import Engine, Replaced
+    from tracker.loading.find import Source
 
 _OVERLAP = 60_000
 """Milliseconds by which two updates overlap: a transaction may commit late."""
@@ -37,8 +39,8 @@ Seen = Callable[[int], None]
 _log = logging.getLogger("tracker")
 
 
-def open_current(tracking_uri: str | None = None) -> Engine:
-    """Return the catalog for reading; a mirror is brought up to date first.
+def open_current(tracking_uri: str | None = None) -> Source:
+    """Return whom to ask: a tracker service, or the catalog, where a mirror is brought up to date.
 
     Raises:
         NotFoundError: There is no catalog yet.
@@ -46,6 +48,9 @@ def open_current(tracking_uri: str | None = None) -> Engine:
         RecordError: The tracking server can't be reached.
     """
     uri = tracking_uri or settings.tracking_uri()
+    service = location.in_force(uri)
+    if service is not None:
+        return service
     engine = catalog.open_for_reading(uri)
     if catalog.is_mirror(uri):
         update(engine)
@@ -55,7 +60,7 @@ def open_current(tracking_uri: str | None = None) -> Engine:
 def update_if_mirror(seen: Seen) -> bool:
     """Bring the catalog in force up to date if it is a mirror; return whether it is."""
     uri = settings.tracking_uri()
-    if not catalog.is_mirror(uri):
+    if not catalog.is_mirror(uri) or location.in_force(uri) is not None:
         return False
     update(catalog.open_for_reading(uri), seen)
     return True
@@ -106,13 +111,28 @@ def reindex(seen: Seen = lambda count: None) -> int:
 
     Raises:
         NotFoundError: There is no database that could hold any.
+        CatalogError: The catalog can't be used, or is kept by a tracker service.
+        RecordError: MLflow can't be reached.
+    """
+    uri = settings.tracking_uri()
+    service = location.in_force(uri)
+    if service is not None:
+        raise CatalogError(
+            f"The tracker service {settings.display_uri(service.url)} keeps the catalog, which "
+            "follows MLflow by itself and is made again every few minutes: there is nothing to do."
+        )
+    return reindex_catalog(catalog.open_for_reindexing(uri), seen)
+
+
+def reindex_catalog(engine: Engine, seen: Seen = lambda count: None) -> int:
+    """Make a catalog what the MLflow in force holds, as `reindex` does.
+
+    Raises:
         CatalogError: The catalog can't be used.
         RecordError: MLflow can't be reached.
     """
     from tracker.record import listing
 
-    uri = settings.tracking_uri()
-    engine = catalog.open_for_reindexing(uri)
     # What others log from now on is none of what may be gone.
     before = catalog.all_ids(engine)
     names = _update_experiments(engine)
@@ -128,7 +148,7 @@ def reindex(seen: Seen = lambda count: None) -> int:
     replaced = [each for each in replaced if each.record.id in found]
     # What lost against one that is gone.
     catalog.put_all(engine, [each.record for each in replaced if each.by not in found])
-    _retire(uri, [each for each in replaced if each.by in found])
+    _retire(settings.tracking_uri(), [each for each in replaced if each.by in found])
     return catalog.count(engine, catalog.Scope())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tracker import catalog, settings
 from tracker.catalog import Engine, Scope
+from tracker.service import location, questions
 
 _MAX_RUNS = 50
 
@@ -20,6 +21,9 @@ def experiments() -> list[str]:
     Raises:
         TrackerError: There is no catalog, or it can't be used.
     """
+    service = location.in_force(settings.tracking_uri())
+    if service is not None:
+        return questions.experiments(service)
     return catalog.experiment_names(_catalog())
 
 
@@ -29,6 +33,9 @@ def runs(experiments: Sequence[str] = ()) -> list[str]:
     Raises:
         TrackerError: There is no catalog, or it can't be used.
     """
+    service = location.in_force(settings.tracking_uri())
+    if service is not None:
+        return questions.runs(service, experiments, _MAX_RUNS)
     return catalog.run_ids(_catalog(), Scope(tuple(experiments) or None), _MAX_RUNS)
 
 
@@ -38,6 +45,9 @@ def metrics(experiments: Sequence[str] = ()) -> list[str]:
     Raises:
         TrackerError: There is no catalog, or it can't be used.
     """
+    service = location.in_force(settings.tracking_uri())
+    if service is not None:
+        return questions.metrics(service, experiments)
     return catalog.metric_names(_catalog(), Scope(tuple(experiments) or None))
 
 

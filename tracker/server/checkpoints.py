@@ -203,6 +203,16 @@ def get(
 
 
 @router.get(
+    "/checkpoints",
+    summary="The checkpoint of an id, or of the beginning of one",
+    response_model=CheckpointAnswer,
+)
+def by_id_of_query(view: AsSeen, id: str) -> JSONResponse:
+    """Answer as the address with the id in it does, whatever characters it has."""
+    return by_id(id, view)
+
+
+@router.get(
     "/checkpoints/{identifier}",
     summary="The checkpoint of an id, or of the beginning of one",
     response_model=CheckpointAnswer,

@@ -12,6 +12,8 @@ from pathlib import Path
 from tracker import catalog, settings
 from tracker.errors import NotFoundError, TrackerError
 from tracker.record import artifacts
+from tracker.service import location, questions
+from tracker.service.location import Service
 
 _PACKAGES = ("checkpoint-tracker", "torch", "mlflow", "sqlalchemy", "alembic")
 
@@ -49,7 +51,7 @@ def examine() -> list[Finding]:
         ]
     return [
         _look("tracking store", shown, _tracking_answers),
-        _look("catalog", _shown_catalog(uri), lambda: _catalog_answers(uri)),
+        _catalog(uri),
         _artifact_store(),
         _spool(),
         *_versions(),
@@ -75,6 +77,22 @@ def _tracking_answers() -> str:
 
     count = len(experiments.names())
     return f"answers; {count} experiment{'s' if count != 1 else ''}"
+
+
+def _catalog(uri: str) -> Finding:
+    service = location.in_force(uri)
+    if service is None:
+        return _look("catalog", _shown_catalog(uri), lambda: _catalog_answers(uri))
+    found = "found beside MLflow" if service.beside else "named by TRACKER_CATALOG_URI"
+    shown = f"tracker service {settings.display_uri(service.url)} ({found})"
+    return _look("catalog", shown, lambda: _service_answers(service))
+
+
+def _service_answers(service: Service) -> str:
+    user = questions.viewer(service)
+    count = questions.count(service)
+    who = "without users" if user is None else f"as {user}"
+    return f"answers {who}; {count} checkpoint{'s' if count != 1 else ''} to be seen"
 
 
 def _shown_catalog(uri: str) -> str:
