@@ -73,15 +73,27 @@ for warning in caught:
 """
 
 
+@pytest.fixture(scope="module")
+def trained_once(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("trained")
+    place(database_template, directory)
+    write_code(directory)
+    (directory / "train.py").write_text(TRAIN)
+    (directory / "load.py").write_text(LOAD)
+    succeed(PYTHON, "train.py", directory=directory, variables=environment(directory))
+    return directory
+
+
 @pytest.fixture
-def trained(database_template: Path, tmp_path: Path) -> Path:
-    place(database_template, tmp_path)
-    (tmp_path / "layers.py").write_text(LAYERS)
-    (tmp_path / "net.py").write_text(NET)
-    (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "load.py").write_text(LOAD)
-    succeed(PYTHON, "train.py", directory=tmp_path, variables=environment(tmp_path))
-    return tmp_path
+def trained(trained_once: Path) -> Path:
+    """A working directory whose code is as it was in training."""
+    write_code(trained_once)
+    return trained_once
+
+
+def write_code(directory: Path) -> None:
+    (directory / "layers.py").write_text(LAYERS)
+    (directory / "net.py").write_text(NET)
 
 
 def change(directory: Path, file: str, old: str, new: str) -> None:
