@@ -14,7 +14,7 @@ from .test_per_run import ALL, of_run
 
 def epochs(catalog: Engine, runs: list[str], most: int = 100, **more: object) -> list[int | None]:
     found = curve_points(catalog, ALL, "loss", runs, most_per_run=most, **more)  # type: ignore[arg-type]
-    return [point.epoch for point in found]
+    return [point.epoch for run in found.values() for point in run.points]
 
 
 def test_the_points_of_a_run_come_in_the_order_of_its_epochs_and_steps(catalog: Engine) -> None:
@@ -24,7 +24,7 @@ def test_the_points_of_a_run_come_in_the_order_of_its_epochs_and_steps(catalog: 
 
     found = curve_points(catalog, ALL, "loss", ["run-2"], most_per_run=100)
 
-    assert [(p.checkpoint_id, p.epoch, p.value) for p in found] == [
+    assert [(p.checkpoint_id, p.epoch, p.value) for p in found["run-2"].points] == [
         ("m-none", None, 0.2),
         ("m-2-0", 0, 0.5),
         ("m-2-1", 1, 0.3),
@@ -37,8 +37,9 @@ def test_a_nan_is_a_point_without_a_number(catalog: Engine) -> None:
 
     found = curve_points(catalog, ALL, "loss", ["run-1"], most_per_run=100)
 
-    assert found[0].value == 0.5
-    assert math.isnan(found[1].value)
+    first, second = found["run-1"].points
+    assert first.value == 0.5
+    assert math.isnan(second.value)
 
 
 def test_of_a_long_run_some_points_come_and_the_last_and_those_that_are_wanted(
@@ -48,6 +49,8 @@ def test_of_a_long_run_some_points_come_and_the_last_and_those_that_are_wanted(
 
     assert epochs(catalog, ["run-1", "run-2"], 10) == [*range(0, 100, 10), 99, *range(9)]
     assert epochs(catalog, ["run-1"], 3, kept=["m-1-7"]) == [0, 7, 34, 68, 99]
+    found = curve_points(catalog, ALL, "loss", ["run-1", "run-2"], most_per_run=10)
+    assert {run: of_run.total for run, of_run in found.items()} == {"run-1": 100, "run-2": 9}
 
 
 def test_points_are_those_that_match_the_filter(catalog: Engine) -> None:
@@ -56,5 +59,5 @@ def test_points_are_those_that_match_the_filter(catalog: Engine) -> None:
     low = Scope(filter_string="metrics.loss < 0.6")
     found = curve_points(catalog, low, "loss", ["run-1"], most_per_run=100)
 
-    assert [point.epoch for point in found] == [0, 1]
-    assert curve_points(catalog, ALL, "loss", [], most_per_run=100) == []
+    assert [point.epoch for point in found["run-1"].points] == [0, 1]
+    assert curve_points(catalog, ALL, "loss", [], most_per_run=100) == {}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -31,15 +29,6 @@ HOSTILE = [
     "\u202egnitfel\u2066 \N{SNOWMAN} \N{GRINNING FACE} \u0301",
     "long" * 62 + "é!",
 ]
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    uri = f"sqlite:///{tmp_path / 'catalog.db'}"
-    catalog.create_or_upgrade(uri)
-    engine = catalog.open_catalog(uri)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Engine, Row, Select, case, func, or_, select
@@ -37,6 +38,19 @@ class Point:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class RunPoints:
+    """The points of one run's curve.
+
+    Attributes:
+        points: Its checkpoints by epoch, step and time; not all if there are too many.
+        total: How many there are.
+    """
+
+    points: tuple[Point, ...]
+    total: int
+
+
 def curve_points(
     engine: Engine,
     scope: Scope,
@@ -45,8 +59,8 @@ def curve_points(
     *,
     most_per_run: int,
     kept: Collection[str] = (),
-) -> list[Point]:
-    """Return the checkpoints of runs that have a metric, each run's by epoch, step and time.
+) -> dict[str, RunPoints]:
+    """Return by run the checkpoints that have a metric; a run without any is left out.
 
     Args:
         engine: The catalog.
@@ -61,16 +75,24 @@ def curve_points(
         >>> curve_points(engine, Scope(("digits",)), "val_loss", ["0a1b"], most_per_run=1000)
     """
     if not run_ids:
-        return []
+        return {}
     with reading(engine) as connection:
         conditions = metric_conditions(connection, scope)
         rows = connection.execute(_thinned(conditions, metric, run_ids, most_per_run, kept))
-        return [_point(row) for row in rows]
+        return {
+            run_id: _run_points(list(of_run))
+            for run_id, of_run in groupby(rows, key=lambda row: str(row.run_id))
+        }
+
+
+def _run_points(rows: Sequence[Row[Any]]) -> RunPoints:
+    return RunPoints(tuple(map(_point, rows)), rows[0].total)
 
 
 def _point(row: Row[Any]) -> Point:
     named = row._asdict()
     value = named.pop("value")
+    del named["total"]
     return Point(**named, value=math.nan if value is None else value)
 
 
@@ -114,7 +136,7 @@ def _thinned(
         (row.total > most_per_run, (row.total + most_per_run - 1) // most_per_run), else_=1
     )
     return (
-        select(*(column for column in row if column.name not in ("position", "total")))
+        select(*(column for column in row if column.name != "position"))
         .where(
             or_(
                 row.position % stride == 0,

@@ -99,16 +99,18 @@ def make_chart(engine: Engine, scope: Scope, metric: str, mode: Mode | None) -> 
         run_ids, runs = list(best), len(found)
     most = MOST_POINTS // max(1, len(run_ids))
     kept = [record.id for record in best.values()]
-    points = catalog.curve_points(engine, scope, metric, run_ids, most_per_run=most, kept=kept)
-    by_run = {run: tuple(some) for run, some in groupby(points, key=lambda each: each.run_id)}
+    found_points = catalog.curve_points(
+        engine, scope, metric, run_ids, most_per_run=most, kept=kept
+    )
+    by_run = {run: of_run.points for run, of_run in found_points.items()}
     axis = choose_axis(list(by_run.values()))
     curves = tuple(
         Curve(run, best.get(run), by_run[run], positions(by_run[run], axis))
         for run in run_ids
         if run in by_run
     )
-    gaps = sum(not math.isfinite(point.value) for point in points)
-    thinned = any(len(each) >= most for each in by_run.values())
+    gaps = sum(not math.isfinite(each.value) for points in by_run.values() for each in points)
+    thinned = any(len(of_run.points) < of_run.total for of_run in found_points.values())
     return Chart(metric, axis, curves, runs, thinned, gaps)
 
 

@@ -63,7 +63,7 @@ def headline(engine: Engine, scope: Scope, summary: ExperimentSummary) -> Headli
         return Headline(summary, metric, None, None)
     points = catalog.curve_points(
         engine, here, metric, [best.run_id], most_per_run=_MOST_POINTS, kept=[best.id]
-    )
+    )[best.run_id].points
     values = [point.value for point in points]
     at = [point.checkpoint_id for point in points].index(best.id)
     return Headline(summary, metric, best, course(values, at))
@@ -118,7 +118,7 @@ def course(values: Sequence[float], best: int) -> Course | None:
     places = {
         index: (
             round(MARGIN + (WIDTH - 2 * MARGIN) * index / (len(values) - 1), 1),
-            round(HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (value / 2 - low / 2) / span, 1),
+            round(HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * ((value / 2 - low / 2) / span), 1),
         )
         for index, value in enumerate(values)
         if math.isfinite(value)
