@@ -75,14 +75,21 @@ class Destinations:
         """Return how the run is called that would be made."""
         return self._target(place, found).name
 
-    def points(self, place: LocalPlace | RunPlace, run: runs.Run | None) -> Points:
-        """Return the history of the run whose artifacts they are, or that they go to."""
-        source = place.run_id or (run.id if run is not None else None)
+    def points(self, place: LocalPlace | RunPlace) -> Points:
+        """Return the history of the run whose artifacts they are, or that was named.
+
+        That of a run which an import has made tells nothing: what is in it came from files.
+        """
+        source = place.run_id or self.named(place)
         if source is None:
             return {}
         if source not in self._points:
             self._points[source] = imported_runs.points(self.client, source)
         return self._points[source]
+
+    def history_in(self, place: LocalPlace | RunPlace, run: runs.Run) -> Points:
+        """Return that history, if it is of the run that a checkpoint goes to."""
+        return self.points(place) if run.id == (place.run_id or self.named(place)) else {}
 
     def _target(self, place: LocalPlace | RunPlace, found: Found) -> Target:
         home, name = _home(place, found)

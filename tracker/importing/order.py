@@ -30,12 +30,12 @@ from tracker.importing.discover import Found
 from tracker.importing.hugging_face import build_model
 from tracker.importing.outcome import ImportedCheckpoint
 from tracker.importing.places import LocalPlace, RunPlace, places
-from tracker.importing.reading import completed, digest_of, read
+from tracker.importing.reading import completed, digest_of, metric_step, read
 from tracker.importing.saving import sanitised, save_now
 from tracker.record import imported_runs
 from tracker.record.boundary import check_reachable, connect, tracking_uri
 from tracker.record.runs import Run
-from tracker.saving.request import check_request
+from tracker.saving.request import METRIC_STEP, check_request
 from tracker.saving.snapshot import Snapshot
 from tracker.types import CheckpointRecord
 
@@ -151,7 +151,7 @@ class _One:
         if known is not None and not self._improves(known):
             return _already(source, Checkpoint(known), "was imported before")
         contents = read(folder, found, copy=not self.wish.dry_run)
-        contents = completed(contents, found, self.to.points(place, run))
+        contents = completed(contents, found, self.to.points(place))
         snapshot, notes = self._snapshot(contents, found, folder, source)
         outcome = _described(source, contents, snapshot, (*contents.notes, *notes))
         if run is not None:
@@ -194,8 +194,12 @@ class _One:
             "import_source": outcome.source[:_MAX_TAG],
             "import_layout": contents.layout,
         }
+        run = self.to.made(place, found)
+        at = metric_step(contents, self.to.history_in(place, run))
+        if at is not None:
+            tags[METRIC_STEP] = str(at)
         request = check_request(contents.epoch, contents.step, metrics, tags)
-        record = save_now(snapshot, request, self.to.made(place, found), self.uri)
+        record = save_now(snapshot, request, run, self.uri)
         return replace(
             outcome,
             status="imported",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from posixpath import basename, dirname
-from typing import Any
+from typing import Any, TypeAlias
 
 from blake3 import blake3
 
@@ -19,6 +19,9 @@ from tracker.importing.file_names import Named, read_name
 from tracker.importing.hyperparameters import as_params, count, number
 from tracker.importing.layouts import recognise
 from tracker.importing.weights import plain_weights
+
+Points: TypeAlias = Mapping[str, Mapping[int, float]]
+"""Values of a run's metrics, by name and step."""
 
 _COUNTS = frozenset({"epoch", "step", "global_step"})
 _OF_TRACKER = "tracker."
@@ -128,9 +131,7 @@ def _with_sidecar(contents: Contents, metrics: Mapping[str, Any]) -> Contents:
     )
 
 
-def completed(
-    contents: Contents, found: Found, points: Mapping[str, Mapping[int, float]]
-) -> Contents:
+def completed(contents: Contents, found: Found, points: Points) -> Contents:
     """Return a checkpoint's contents with what only its run's history or its name say.
 
     Args:
@@ -156,23 +157,33 @@ def _named(found: Found) -> Named:
     return said
 
 
-def _epoch_at(step: int | None, points: Mapping[str, Mapping[int, float]]) -> int | None:
+def _epoch_at(step: int | None, points: Points) -> int | None:
     """Return the epoch that Lightning's loggers log as a metric at every step."""
     return None if step is None else count(points.get("epoch", {}).get(step))
 
 
-def _metrics_at(contents: Contents, points: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
-    """Return the run's values at a checkpoint, whose history counts steps or epochs."""
-    epoch, step = contents.epoch, contents.step
-    last = max(
-        (at for at, value in points.get("epoch", {}).items() if value == epoch), default=None
-    )
+def _metrics_at(contents: Contents, points: Points) -> dict[str, float]:
+    """Return the run's values at a checkpoint."""
     found: dict[str, float] = {}
     for name, history in points.items():
-        place = next((at for at in (step, last, epoch) if at is not None and at in history), None)
-        if place is not None and name != "epoch":
-            found[name] = history[place]
+        at = next((at for at in _places(contents, points) if at in history), None)
+        if at is not None and name != "epoch":
+            found[name] = history[at]
     return found
+
+
+def _places(contents: Contents, points: Points) -> list[int]:
+    """Return where a history has a checkpoint's values, as it counts steps or epochs."""
+    epochs = points.get("epoch", {}).items()
+    last = max((at for at, value in epochs if value == contents.epoch), default=None)
+    return [at for at in (contents.step, last, contents.epoch) if at is not None]
+
+
+def metric_step(contents: Contents, points: Points) -> int | None:
+    """Return the step at which its run has logged a checkpoint's metrics; None if it has not."""
+    own = [points[name] for name in contents.metrics if name in points]
+    places = _places(contents, points)
+    return next((at for at in places for history in own if at in history), None)
 
 
 def _either(first: int | None, second: int | None) -> int | None:

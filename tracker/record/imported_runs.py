@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Experiment
@@ -21,7 +22,7 @@ _KIND = "mlflow.experimentKind"
 _MAX_METRICS = 200
 _MAX_FOLDERS = 10_000
 
-Points = Mapping[str, Mapping[int, float]]
+Points: TypeAlias = Mapping[str, Mapping[int, float]]
 """Values by metric and step."""
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from tracker.errors import InvalidArgumentError, InvalidMetricError
 
+METRIC_STEP = "import_metric_step"
+"""The tag of an imported checkpoint whose metrics its run has at another step than its own."""
+
 _NAME = re.compile(r"[/\w.\- :]+")
 _MAX_NAME_LENGTH = 250
 _MAX_TAG_LENGTH = 5000
@@ -43,7 +46,13 @@ class Request:
 
     @property
     def mlflow_step(self) -> int:
-        """Where MLflow's charts show it: the step, else the epoch, else 0."""
+        """Where MLflow's charts show it: the step, else the epoch, else 0.
+
+        One that was imported from a run stays where the run has logged its metrics.
+        """
+        logged = self.tags.get(METRIC_STEP, "")
+        if logged.isascii() and logged.isdecimal() and int(logged) <= _MAX_STEP:
+            return int(logged)
         return next((n for n in (self.step, self.epoch) if n is not None), 0)
 
 
