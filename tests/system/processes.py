@@ -125,12 +125,18 @@ def wait_until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> 
 
 @contextlib.contextmanager
 def mlflow_server(
-    directory: Path, *arguments: str, command: str = "server", port: int | None = None
+    directory: Path,
+    *arguments: str,
+    command: str = "server",
+    port: int | None = None,
+    settings: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run ``mlflow server`` in ``directory``; yield its URI and process. It always ends."""
     port = port or free_port()
     full = [PYTHON, "-m", "mlflow", command, "--port", str(port), "--workers", "1"]
-    variables = environment(directory, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    variables = environment(
+        directory, **{"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(settings or {})}
+    )
     with open(directory / "server.log", "w") as log:
         process = subprocess.Popen(
             [*full, *arguments],

@@ -303,6 +303,7 @@ def create(
             tags=dict(tags),
             description=description,
             model_id=record.id,
+            await_creation_for=0,  # nothing is copied: the version is READY
         )
         # By this MLflow's pages lead from the logged model to its version.
         linked = json.dumps([{"name": name, "version": str(made.version)}])
