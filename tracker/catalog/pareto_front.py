@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Engine, ScalarSelect, select
+from sqlalchemy import Engine, ScalarSelect, select
 from sqlalchemy.orm import aliased
 
-from tracker.catalog.ranking import by_value, earliest, ranked_conditions
+from tracker.catalog.ranking import best_value, by_value, earliest, ranked_conditions
 from tracker.catalog.records import load_records
 from tracker.catalog.scope import Scope
 from tracker.catalog.tables import Metric
@@ -51,7 +51,11 @@ def pareto(engine: Engine, scope: Scope, modes: Mapping[str, Mode]) -> list[Chec
             column.asc() if modes[metric] == "min" else column.desc()
             for metric, column in zip(others, columns, strict=True)
         ]
-        second = signs[1] * _best_value(connection, scope, others[0], modes[others[0]])
+        ranked = ranked_conditions(connection, scope, others[0])
+        value = connection.execute(
+            select(best_value(connection, scope, ranked, others[0], modes[others[0]]))
+        ).scalar_one()
+        second = math.nan if value is None else signs[1] * value
         query = (
             select(Metric.checkpoint_id, Metric.value, *columns)
             .where(*ranked_conditions(connection, scope, first))
@@ -101,9 +105,3 @@ def _value_of(metric: str) -> ScalarSelect[Any]:
         .correlate(Metric)
         .scalar_subquery()
     )
-
-
-def _best_value(connection: Connection, scope: Scope, metric: str, mode: Mode) -> float:
-    query = select(Metric.value).where(*ranked_conditions(connection, scope, metric))
-    best = connection.execute(query.order_by(by_value(mode)).limit(1)).scalar_one_or_none()
-    return math.nan if best is None else best

@@ -14,7 +14,7 @@ from sqlalchemy import CTE, Connection, Engine, ScalarSelect, func, select
 from sqlalchemy.orm import aliased
 
 from tracker.catalog.ranking import by_value, earliest, ranked_conditions
-from tracker.catalog.records import load_records
+from tracker.catalog.records import load_selected
 from tracker.catalog.scope import Scope, checkpoint_conditions, experiment_ids, visible_runs
 from tracker.catalog.tables import Checkpoint, Experiment, Metric
 from tracker.catalog.transactions import reading
@@ -51,7 +51,7 @@ def best_of_each_run(
     Example:
         >>> best_of_each_run(engine, Scope(("digits",)), "val_loss", "min", limit=10)
     """
-    with reading(engine) as connection:
+    with reading(engine, one_moment=False) as connection:
         runs = _runs(connection, scope)
         best = _best_of(runs, connection, scope, metric, mode)
         # The limit is none; it keeps databases from evaluating it again wherever it is mentioned.
@@ -64,8 +64,7 @@ def best_of_each_run(
             .where(best_ones.c.id.is_not(None))
             .order_by(by_value(mode, found), *earliest(found))
         )
-        ids = connection.execute(query.limit(limit).offset(offset or None)).scalars().all()
-        return load_records(connection, ids)
+        return load_selected(connection, query.limit(limit).offset(offset or None))
 
 
 def history(

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, 
 
 from tracker.catalog.conditions import attribute_column, keyed_value
 from tracker.catalog.filters import Order, parse_order
-from tracker.catalog.ranking import by_value, earliest, ranked_conditions
-from tracker.catalog.records import load_records
+from tracker.catalog.ranking import best_value, by_value, earliest, ranked_conditions
+from tracker.catalog.records import load_records, load_selected
 from tracker.catalog.scope import Scope, checkpoint_conditions, metric_conditions
 from tracker.catalog.tables import Checkpoint, Experiment, Metric
 from tracker.catalog.transactions import reading
@@ -56,13 +56,14 @@ def search(
         )
     parsed = [parse_order(element) for element in order_by]
     orders = [_order_clause(order) for order in parsed]
-    with reading(engine) as connection:
+    with reading(engine, one_moment=False) as connection:
         if max_results and len(parsed) == 1 and parsed[0].field.kind == "metric":
-            ids = _ids(connection, _by_metric(connection, scope, parsed[0], max_results, offset))
-            if len(ids) == max_results:
-                return load_records(connection, ids)
+            by_metric = _by_metric(connection, scope, parsed[0], max_results, offset)
+            page = load_selected(connection, by_metric)
+            if len(page) == max_results:
+                return page
         query = _ids_of(connection, scope).order_by(*orders, *_NEWEST_FIRST)
-        return _load(connection, query.limit(max_results).offset(offset or None))
+        return load_selected(connection, query.limit(max_results).offset(offset or None))
 
 
 def best(engine: Engine, scope: Scope, metric: str, mode: Mode) -> CheckpointRecord | None:
@@ -94,18 +95,23 @@ def top(
         mode: ``min`` or ``max``.
         limit: How many at most, 1 or more.
     """
-    with reading(engine) as connection:
-        ranked = select(Metric.checkpoint_id).where(*ranked_conditions(connection, scope, metric))
+    with reading(engine, one_moment=limit > 1) as connection:
+        conditions = ranked_conditions(connection, scope, metric)
+        ranked = select(Metric.checkpoint_id).where(*conditions)
         by = by_value(mode)
         # The last value first, at one end of an index: as many checkpoints as there are may have
         # it, and sorting these by epoch to take a few would be the whole cost.
+        if limit == 1:
+            value = best_value(connection, scope, conditions, metric, mode)
+            equal = ranked.where(Metric.value == value).order_by(*earliest())
+            return load_selected(connection, equal.limit(1))
         last = connection.execute(
             ranked.with_only_columns(Metric.value).order_by(by).limit(1).offset(limit - 1)
         ).scalar_one_or_none()
         if last is None:
-            return _load(connection, ranked.order_by(by, *earliest()))
+            return load_selected(connection, ranked.order_by(by, *earliest()))
         better = Metric.value < last if mode == "min" else Metric.value > last
-        ids = [] if limit == 1 else _ids(connection, ranked.where(better).order_by(by, *earliest()))
+        ids = _ids(connection, ranked.where(better).order_by(by, *earliest()))
         equal = ranked.where(Metric.value == last).order_by(*earliest())
         ids += _ids(connection, equal.limit(limit - len(ids)))
         return load_records(connection, ids)
@@ -133,13 +139,13 @@ def at(
     """
     if epoch is None and step is None:
         raise InvalidArgumentError("Give an epoch or a step to look for.")
-    with reading(engine) as connection:
+    with reading(engine, one_moment=False) as connection:
         query = _ids_of(connection, scope)
         if epoch is not None:
             query = query.where(Checkpoint.epoch == epoch)
         if step is not None:
             query = query.where(Checkpoint.step == step)
-        return _load(connection, query.order_by(*_NEWEST_FIRST).limit(limit))
+        return load_selected(connection, query.order_by(*_NEWEST_FIRST).limit(limit))
 
 
 def latest(engine: Engine, scope: Scope) -> CheckpointRecord | None:
@@ -150,8 +156,8 @@ def latest(engine: Engine, scope: Scope) -> CheckpointRecord | None:
         Checkpoint.step.desc().nulls_last(),
         Checkpoint.id.desc(),
     )
-    with reading(engine) as connection:
-        found = _load(connection, _ids_of(connection, scope).order_by(*newest).limit(1))
+    with reading(engine, one_moment=False) as connection:
+        found = load_selected(connection, _ids_of(connection, scope).order_by(*newest).limit(1))
     return found[0] if found else None
 
 
@@ -254,10 +260,6 @@ def _ids_of(connection: Connection, scope: Scope) -> Select[Any]:
 
 def _ids(connection: Connection, query: Select[Any]) -> list[str]:
     return list(connection.execute(query).scalars())
-
-
-def _load(connection: Connection, ids: Select[Any]) -> list[CheckpointRecord]:
-    return load_records(connection, _ids(connection, ids))
 
 
 def _starting_with(prefix: str) -> Select[Any]:

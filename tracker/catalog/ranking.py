@@ -5,12 +5,13 @@ A NaN is in no ranking. Every query that ranks by a metric takes its order from 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
-from tracker.catalog.scope import Scope, metric_conditions
-from tracker.catalog.tables import Metric
+from tracker.catalog.scope import Scope, experiment_ids, metric_conditions
+from tracker.catalog.tables import Experiment, Metric
 from tracker.errors import InvalidArgumentError
 from tracker.types import Mode
 
@@ -25,6 +26,41 @@ def ranked_conditions(
     """
     conditions = metric_conditions(connection, scope)
     return [*conditions, Metric.key == metric, Metric.value.is_not(None)]
+
+
+def best_value(
+    connection: Connection,
+    scope: Scope,
+    ranked: Sequence[ColumnElement[bool]],
+    metric: str,
+    mode: Mode,
+) -> ScalarSelect[float | None]:
+    """Return the best value of a metric, NULL if there is none: one end of an index.
+
+    Of several experiments it is the best of the best of each, so each is one look-up.
+
+    Args:
+        connection: A connection to the catalog.
+        scope: Which checkpoints.
+        ranked: What `ranked_conditions` returned for them.
+        metric: The metric's name.
+        mode: ``min`` or ``max``.
+    """
+    values = select(Metric.value).order_by(by_value(mode)).limit(1)
+    if scope.visible is None and len(scope.experiments or ()) < 2:
+        return values.where(*ranked).correlate(None).scalar_subquery()
+    anywhere = Scope(None, scope.run_id, scope.filter_string)
+    of_each = values.where(
+        Metric.experiment_id == Experiment.id, *ranked_conditions(connection, anywhere, metric)
+    )
+    best = (func.min if mode == "min" else func.max)(
+        of_each.correlate(Experiment).scalar_subquery()
+    )
+    several = select(best).select_from(Experiment)
+    ids = experiment_ids(connection, scope)
+    if ids is not None:
+        several = several.where(Experiment.id.in_(ids))
+    return several.correlate(None).scalar_subquery()
 
 
 def by_value(mode: Mode, table: Any = Metric) -> ColumnElement[Any]:

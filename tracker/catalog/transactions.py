@@ -74,15 +74,22 @@ def _advice(error: Exception) -> str:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection whose queries all see the catalog as it was at one moment.
+def reading(engine: Engine, *, one_moment: bool = True) -> Iterator[Connection]:
+    """Yield a connection for queries.
+
+    Args:
+        engine: The catalog.
+        one_moment: Whether all queries see the catalog as it was at one moment. Where there is one
+            query, or its parts need not fit together, PostgreSQL is spared a transaction, which
+            takes as long as two queries more.
 
     Raises:
         CatalogError: The database could not be reached or refused.
     """
     with kept_out(), database_errors(shown(engine)), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            level = "REPEATABLE READ" if one_moment else "AUTOCOMMIT"
+            connection = connection.execution_options(isolation_level=level)
         with connection.begin():
             yield connection
 
