@@ -29,6 +29,15 @@ def test_the_readme_trains_loads_and_resumes(tmp_path: Path) -> None:
     assert _run(tmp_path, "again.py", f"{train}\n{resume}").startswith("3 {'val_loss':")
 
 
+@pytest.mark.system
+def test_the_guide_to_the_registry_runs_after_the_readmes_training(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "registry.md").read_text()
+    blocks = "\n".join(python_blocks(guide))
+    printed = _run(tmp_path, "train.py", f"{python_blocks(README)[0]}\n{blocks}")
+    assert printed.startswith("models:/sum-net/1 ")
+    assert printed.endswith("(2, 1)\n")
+
+
 def _run(directory: Path, name: str, code: str) -> str:
     (directory / name).write_text(code)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TRACKER_"))}
