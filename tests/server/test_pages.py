@@ -119,7 +119,7 @@ def test_an_experiment_shows_its_runs_as_curves_the_best_run_first(
         ("run-b", [0, 1], [0.75, 0.1]),
         ("run-a", [0, 1, 2], [0.5, 0.25, 0.4]),
     ]
-    assert "tracker.best_checkpoint(&#39;val_loss&#39;, experiment=&#39;digits&#39;)" in answer.text
+    assert "tracker.best_checkpoint(&#34;val_loss&#34;, experiment=&#34;digits&#34;)" in answer.text
     assert rows(answer)[0] == "m-run-b-1"  # the newest
 
 
@@ -207,7 +207,7 @@ def test_where_the_direction_is_not_known_nothing_is_called_the_best(
     assert drawing(unknown)["best"] is None
     assert "not known" in unknown.text
     assert drawing(given)["best"] == "m-2"
-    assert "mode=&#39;max&#39;" in given.text
+    assert "mode=&#34;max&#34;" in given.text
 
 
 def test_a_checkpoint_whose_files_are_gone_shows_what_the_catalog_knows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 
 from hypothesis import given
@@ -54,6 +55,12 @@ def test_a_line_stays_one_line(text: str) -> None:
 
     assert len(shown) <= 21
     assert shown.isprintable()
+
+
+@given(st.text())
+def test_a_literal_is_python_for_the_text(text: str) -> None:
+    assert ast.literal_eval(wording.literal(text)) == text
+    assert wording.literal(text).isprintable()
 
 
 def test_nouns_follow_their_numbers() -> None:

@@ -13,6 +13,7 @@ from tracker.errors import FilterSyntaxError, InvalidArgumentError
 from tracker.loading import find
 from tracker.server.curves import COLOURS, Chart, drawing, make_chart
 from tracker.server.headline import inferred_mode, main_metric
+from tracker.server.wording import literal
 from tracker.types import CheckpointRecord, Mode
 
 ROWS = 50
@@ -204,9 +205,9 @@ def page_links(asked: Asked, shown: int, total: int) -> dict[str, str]:
 
 
 def _best_lines(experiment: str, metric: str, asked: Asked, error: str) -> str:
-    arguments = [repr(metric), f"experiment={experiment!r}"]
+    arguments = [literal(metric), f"experiment={literal(experiment)}"]
     if inferred_mode(metric) is None or asked.mode not in ("", inferred_mode(metric)):
-        arguments.append(f"mode={asked.mode!r}")
+        arguments.append(f"mode={literal(asked.mode)}")
     if asked.filter.strip() and not error:
-        arguments.append(f"filter_string={asked.filter!r}")
+        arguments.append(f"filter_string={literal(asked.filter)}")
     return f"import tracker\nmodel = tracker.best_checkpoint({', '.join(arguments)}).load_model()"

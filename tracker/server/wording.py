@@ -85,6 +85,17 @@ def short(identifier: str) -> str:
     return identifier[:10] if identifier.startswith("m-") else identifier[:8]
 
 
+def literal(text: str) -> str:
+    """Return a text as people write it in Python; what can't be seen is escaped.
+
+    Example:
+        >>> literal("digits")
+        '"digits"'
+    """
+    written = repr(text)
+    return f'"{written[1:-1]}"' if written[0] == "'" and '"' not in text else written
+
+
 def one_line(text: str, longest: int = 300) -> str:
     """Return a text without what would break its line, shortened if it is long."""
     shown = "".join(character if character.isprintable() else "·" for character in text)
