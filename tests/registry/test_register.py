@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import sqlite3
 import subprocess
@@ -110,6 +111,14 @@ def test_the_checkpoint_of_a_version_says_where_it_came_from() -> None:
     assert same(found.load_state_dict(), second.load_state_dict())
 
 
+def test_what_becomes_of_the_files_of_a_checkpoint_does_not_touch_its_version() -> None:
+    model = Net(hidden=4)
+    checkpoint = log(model, epoch=1)
+    checkpoint.register("digits-cnn")
+    (Path(checkpoint.record.artifact_uri) / "model.safetensors").write_bytes(b"something else")
+    assert same(tracker.load_model("models:/digits-cnn/1").state_dict(), model.state_dict())
+
+
 def test_a_version_is_no_checkpoint_of_its_own_in_queries() -> None:
     checkpoint = log(Net(hidden=4), epoch=1, metrics={"val_loss": 0.5})
     tracker.register(checkpoint, "digits-cnn")
@@ -189,25 +198,47 @@ def test_damaged_files_are_not_registered_and_nothing_is_visible() -> None:
     assert tracker.registered_models() == []
 
 
-def test_what_an_interrupted_registration_left_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracker.record import versions
+STEPS = ["copy begun", "copy written", "copy ready", "model named", "version made"]
 
+
+class InterruptedAt(logging.Handler):
+    """Interrupts this process when a step of a registration is announced."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__()
+        self.step = step
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(self.step):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_interrupted_anywhere_a_registration_shows_nothing_half_and_goes_on_when_repeated(
+    step: str, caplog: pytest.LogCaptureFixture
+) -> None:
     checkpoint = log(Net(hidden=4), epoch=1)
-
-    def interrupted(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(versions, "create_model", interrupted)
+    logger = logging.getLogger("tracker.registry")
+    interruption = InterruptedAt(step)
+    caplog.set_level(logging.DEBUG, logger.name)
+    logger.addHandler(interruption)
+    try:
         with pytest.raises(KeyboardInterrupt):
-            checkpoint.register("digits-cnn")
-    assert tracker.registered_models() == []
-    checkpoint.register("digits-cnn", alias="champion")
+            checkpoint.register("digits-cnn", alias="champion")
+    finally:
+        logger.removeHandler(interruption)
+    shown = MlflowClient().search_model_versions("name = 'digits-cnn'")
+    assert len(shown) == (step == "version made")
+    assert tracker.search_checkpoints() == [checkpoint]
+
+    version = checkpoint.register("digits-cnn", alias="champion")
+    assert (version.version, version.aliases) == (1, ("champion",))
+    assert len(tracker.registered_versions("digits-cnn")) == 1
+    assert type(tracker.load_model("models:/digits-cnn@champion")) is Net
     experiment = MlflowClient().get_experiment_by_name("registry/digits-cnn")
     assert experiment is not None
     copies = MlflowClient().search_logged_models([experiment.experiment_id])
-    assert len(copies) == 1  # the files of the first attempt
-    assert type(tracker.load_model("models:/digits-cnn@champion")) is Net
+    assert sum(str(each.status) == "READY" for each in copies) == 1  # what was whole is used
 
 
 def test_of_two_who_register_a_checkpoint_at_once_the_first_version_stays(

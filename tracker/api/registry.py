@@ -28,7 +28,7 @@ def register(
     version loads as before, on a machine whose catalog does not know the checkpoint, too. Who may
     read that experiment may load the model.
 
-    Interrupted, it leaves nothing visible; done again, it goes on.
+    Interrupted, it leaves nothing visible but perhaps the bare name; done again, it goes on.
 
     Args:
         checkpoint: See `load_model`.

@@ -12,7 +12,6 @@ from tracker.format import (
     MANIFEST,
     StoredCheckpoint,
     Written,
-    amend_manifest,
     content_of,
     write_checkpoint,
 )
@@ -49,16 +48,11 @@ def write_whole(client: Client, record: CheckpointRecord, copy: copies.Copy) -> 
 
 
 def _write(stored: StoredCheckpoint, directory: Path, copy: copies.Copy) -> Written:
-    manifest = stored.manifest
-    files = _files_of_its_own(stored, copy)
-    if manifest.elsewhere:
-        content = content_of(stored)
-        own = {name: data for name, data in content.extra_files.items() if name not in files}
-        return write_checkpoint(directory, replace(content, extra_files={**own, **files}))
-    for name in manifest.files:
-        stored.verify_file(name)
-    transfer.place(stored.directory, directory, last=MANIFEST)
-    return amend_manifest(directory, run_id=manifest.run_id, extra_files=files)
+    # No hard links, though they would be free: who writes into the checkpoint's file would write
+    # into the version's.
+    content = content_of(stored)
+    files = {**content.extra_files, **_files_of_its_own(stored, copy)}
+    return write_checkpoint(directory, replace(content, extra_files=files))
 
 
 def _files_of_its_own(stored: StoredCheckpoint, copy: copies.Copy) -> Mapping[str, bytes]:
