@@ -153,6 +153,11 @@ def _check_archive(path: Path, size: int) -> None:
         raise CorruptCheckpointError(
             f"{path}: is a damaged archive ({error}); it may be truncated, or still being written."
         ) from error
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise UntrustedCheckpointError(
+            f"{path}: is a TorchScript program, not a file of weights. Load it with torch.jit.load "
+            "where it is trusted, and save its state_dict()."
+        )
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise FormatError(
@@ -168,11 +173,6 @@ def _check_archive(path: Path, size: int) -> None:
 
 def _refused(path: Path, error: Exception) -> Exception:
     told = " ".join(str(error).split())
-    if "TorchScript" in told:
-        return UntrustedCheckpointError(
-            f"{path}: is a TorchScript program, not a file of weights. Load it with torch.jit.load "
-            "where it is trusted, and save its state_dict()."
-        )
     found = _GLOBAL.search(told)
     names = _unsafe_names(path) or ([found[1]] if found else [])
     if names:
