@@ -33,13 +33,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-import mlflow
-from mlflow.entities import LoggedModelStatus
-from teams.clients import EXPERIMENT
-
-from tests.system.topology import Team, add_user, team
+from tests.system.topology import Team, add_user, ask, team
 
 WORKERS = Path(__file__).parent / "teams"
+EXPERIMENT = "team"
 TRAINER, READER = ("trainer", "trains the models"), ("reader", "reads what is there")
 
 
@@ -122,7 +119,7 @@ def quantiles(seconds: list[float]) -> dict[str, float]:
 def counted(servers: Team, run_ids: list[str], size: Size, directory: Path) -> dict[str, int]:
     """Count every epoch of every run, in MLflow and at the service, asked by somebody else."""
     wanted = Counter((run_id, epoch) for run_id in run_ids for epoch in range(size.rounds))
-    found = {"MLflow": in_mlflow(), "the service": at_the_service(servers, directory)}
+    found = {"MLflow": in_mlflow(servers), "the service": at_the_service(servers)}
     left = [*directory.glob("client-*/spool/*/delivery.json")]
     result = {"logged": size.checkpoints, "left in spools": len(left)}
     for where, there in found.items():
@@ -131,49 +128,57 @@ def counted(servers: Team, run_ids: list[str], size: Size, directory: Path) -> d
     return result
 
 
-def in_mlflow() -> Counter[tuple[str, int]]:
+def in_mlflow(servers: Team) -> Counter[tuple[str, int]]:
     there: Counter[tuple[str, int]] = Counter()
-    api, token = mlflow.MlflowClient(), None
-    experiment = api.get_experiment_by_name(EXPERIMENT)
+    question: dict[str, Any] = {"experiment_ids": [experiment(servers)], "max_results": 500}
     while True:
-        page = api.search_logged_models([experiment.experiment_id], page_token=token)
-        # Not by a filter: on PostgreSQL, MLflow 3.17 compares the status with the wrong type.
-        ready = (each for each in page if each.status == LoggedModelStatus.READY)
-        there.update((each.source_run_id, int(each.name.removeprefix("epoch-"))) for each in ready)
-        if not (token := page.token):
+        page = asked(servers, "/api/2.0/mlflow/logged-models/search", question)
+        for model in page.get("models", []):
+            info = model["info"]
+            if info["status"] == "LOGGED_MODEL_READY":
+                there[info["source_run_id"], int(info["name"].removeprefix("epoch-"))] += 1
+        if not page.get("next_page_token"):
+            return there
+        question["page_token"] = page["next_page_token"]
+
+
+def at_the_service(servers: Team) -> Counter[tuple[str, int]]:
+    there: Counter[tuple[str, int]] = Counter()
+    while True:
+        question = {"experiments": [EXPERIMENT], "max_results": 500, "offset": there.total()}
+        page = asked(servers, "/tracker/api/1/search", question)["checkpoints"]
+        there.update((each["run_id"], each["epoch"]) for each in page)
+        if not page:
             return there
 
 
-LIST_ALL = f"""
-import json, tracker
-found, page = [], None
-while page is None or page:
-    page = tracker.search_checkpoints(experiment="{EXPERIMENT}", offset=len(found), max_results=500)
-    found += [(each.run_id, each.epoch) for each in page]
-print(json.dumps(found))
-"""
+def experiment(servers: Team) -> str:
+    """Return the id of the experiment of the clients, which is made if it is not there."""
+    names = {"filter": f"name = '{EXPERIMENT}'", "max_results": 1}
+    found = asked(servers, "/api/2.0/mlflow/experiments/search", names).get("experiments")
+    if found:
+        return found[0]["experiment_id"]
+    path = "/api/2.0/mlflow/experiments/create"
+    return asked(servers, path, {"name": EXPERIMENT}, TRAINER)["experiment_id"]
 
 
-def at_the_service(servers: Team, directory: Path) -> Counter[tuple[str, int]]:
-    home = directory / "reader"
-    home.mkdir(exist_ok=True)
-    found = run_in(home, servers.machine(home, READER), "-c", LIST_ALL)
-    return Counter((run_id, epoch) for run_id, epoch in found)
+def asked(servers: Team, path: str, question: object, user: tuple[str, str] = READER) -> Any:
+    status, answer = ask(servers, "POST", path, user, question)
+    if status != 200:
+        raise SystemExit(f"{path}: {status} {answer}")
+    return json.loads(answer)
 
 
 def transfers(servers: Team, size: Size, run_id: str, directory: Path) -> dict[str, Any]:
     """Send and fetch a large checkpoint, tracker and MLflow in turn; return median seconds."""
     seconds: dict[str, list[float]] = {}
     for turn in range(size.repeat):
-        contenders = ["tracker", "mlflow"][:: 1 if turn % 2 == 0 else -1]
-        for direction, account in (("upload", TRAINER), ("download", READER)):
-            for who in contenders:
-                with tempfile.TemporaryDirectory(dir=directory) as folder:
-                    home = Path(folder)
-                    arguments = (direction, who, str(size.megabytes), run_id, str(1000 + turn))
-                    script = str(WORKERS / "transfers.py")
-                    took = run_in(home, servers.machine(home, account), script, *arguments)
-                seconds.setdefault(f"{direction}, {who}", []).append(took["seconds"])
+        order = "tracker,mlflow" if turn % 2 == 0 else "mlflow,tracker"
+        with tempfile.TemporaryDirectory(dir=directory) as folder:
+            environment = servers.machine(Path(folder), TRAINER)
+            arguments = (order, str(size.megabytes), run_id, str(1000 + turn))
+            for what, took in in_a_process(Path(folder), environment, *arguments).items():
+                seconds.setdefault(what, []).append(took)
     return {
         name: {
             "seconds": statistics.median(found),
@@ -185,13 +190,29 @@ def transfers(servers: Team, size: Size, run_id: str, directory: Path) -> dict[s
     }
 
 
-def run_in(home: Path, environment: dict[str, str], *arguments: str) -> Any:
+def in_a_process(home: Path, environment: dict[str, str], *arguments: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=home, env=environment, capture_output=True, text=True
+        [sys.executable, str(WORKERS / "transfers.py"), *arguments],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
-        raise SystemExit(f"{arguments[:3]} failed:\n{done.stderr}")
+        raise SystemExit(f"The transfers failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(servers: Team, size: Size, directory: Path) -> dict[str, Any]:
+    """Let a team of two accounts work on running servers; return all results."""
+    for account in (TRAINER, READER):
+        add_user(servers, account)
+    experiment_id = experiment(servers)
+    found = crowd(servers, size, directory)
+    named = {"experiment_id": experiment_id, "run_name": "large"}
+    run = asked(servers, "/api/2.0/mlflow/runs/create", named, TRAINER)
+    moved = transfers(servers, size, run["run"]["info"]["run_id"], directory)
+    return {"megabytes": size.megabytes, "crowd": found, "transfers": moved}
 
 
 def table(results: dict[str, Any]) -> Iterator[str]:
@@ -242,14 +263,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(dir=options.directory) as folder,
         team(workers=1 if options.quick else 2) as servers,
     ):
-        directory = Path(folder)
-        for account in (TRAINER, READER):
-            add_user(servers, account)
-        os.environ.update(servers.machine(directory, TRAINER))
-        experiment_id = mlflow.create_experiment(EXPERIMENT)
-        results = {"megabytes": size.megabytes, "crowd": crowd(servers, size, directory)}
-        run = mlflow.MlflowClient().create_run(experiment_id, run_name="large")
-        results["transfers"] = transfers(servers, size, run.info.run_id, directory)
+        results = measure(servers, size, Path(folder))
     print(json.dumps(results, indent=2) if options.json else "\n".join(table(results)))
 
 

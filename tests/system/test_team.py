@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from . import compose
 from .processes import PYTHON, TRACKER, finish, run, start, succeed, wait_until
 from .team_scripts import (
     ASK_WITH_A_WRONG_CLOCK,
@@ -177,11 +178,31 @@ def test_files_of_any_size_go_through_the_one_url(servers: Team, tmp_path: Path)
         assert ask(servers, method, f"/api/2.0/mlflow-artifacts/{path}", ADA)[0] == 501
 
 
+def test_the_benchmark_of_a_team_counts_every_checkpoint(
+    servers: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(compose.ROOT / "benchmarks")
+    from team import Size, measure
+
+    size = Size(processes=1, threads=2, rounds=2, megabytes=0.5, repeat=1)
+    found = measure(servers, size, tmp_path)
+    crowd = found["crowd"]
+    assert crowd["logged"] == 4
+    assert not [
+        name for name in crowd if name.startswith(("lost", "twice", "left")) and crowd[name]
+    ]
+    assert {each["calls"] for each in crowd["milliseconds"].values()} == {4}
+    assert [*found["transfers"]] == [
+        f"{way}, {who}" for way in ("upload", "download") for who in ("tracker", "mlflow")
+    ]
+
+
 def test_checkpoints_survive_restarts_of_the_database_and_of_mlflow(
     servers: Team, tmp_path: Path
 ) -> None:
     (tmp_path / "train.py").write_text(TRAIN_UNTIL_TOLD)
-    variables = servers.machine(tmp_path, ADA)
+    few = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # MLflow's own would take minutes
+    variables = {**servers.machine(tmp_path, ADA), **few}
     with (tmp_path / "printed").open("w") as printed:
         process = subprocess.Popen(
             [PYTHON, "train.py"],

