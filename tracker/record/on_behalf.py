@@ -21,7 +21,7 @@ from tracker.errors import (
     RecordUnreachableError,
 )
 
-_TIMEOUT = (3.05, 10)
+_TIMEOUT = (3.05, 8)
 """Seconds until a connection, and until an answer begins."""
 
 
@@ -37,6 +37,11 @@ class Caller:
     tracking_uri: str
     authorization: str | None
 
+    @property
+    def is_of_server(self) -> bool:
+        """Whether there is a server to ask; a database knows no users."""
+        return self.tracking_uri.startswith(("http://", "https://"))
+
 
 def ask(
     caller: Caller,
@@ -44,6 +49,7 @@ def ask(
     *,
     query: Mapping[str, str] | None = None,
     body: Mapping[str, Any] | None = None,
+    forbidden: type[RecordError | NotFoundError] = RecordError,
 ) -> dict[str, Any]:
     """Return what MLflow answers to the caller.
 
@@ -52,6 +58,7 @@ def ask(
         endpoint: For example ``experiments/search``; all are below ``/api/2.0/mlflow/``.
         query: The parameters of a GET.
         body: The JSON of a POST; None: it is a GET.
+        forbidden: What to raise where MLflow says that the caller may not.
 
     Raises:
         NotAuthenticatedError: MLflow does not know the caller.
@@ -73,7 +80,7 @@ def ask(
         )
     except requests.RequestException as error:
         raise RecordUnreachableError(f"MLflow does not answer: {type(error).__name__}.") from error
-    _check(answer, endpoint)
+    _check(answer, endpoint, forbidden)
     try:
         found = answer.json()
     except requests.JSONDecodeError as error:
@@ -117,7 +124,9 @@ def _header(authorization: str | None) -> Callable[[requests.PreparedRequest], A
     return as_the_caller
 
 
-def _check(answer: requests.Response, endpoint: str) -> None:
+def _check(
+    answer: requests.Response, endpoint: str, forbidden: type[RecordError | NotFoundError]
+) -> None:
     status = answer.status_code
     if status == 401:
         raise NotAuthenticatedError(
@@ -127,5 +136,7 @@ def _check(answer: requests.Response, endpoint: str) -> None:
         raise RecordUnreachableError(f"MLflow answers with status {status}.")
     if status == 404:
         raise NotFoundError(f"MLflow knows nothing of that ({endpoint}).")
+    if status == 403:
+        raise forbidden(f"MLflow does not let the caller ask {endpoint}.")
     if status != 200:
         raise RecordError(f"MLflow refused {endpoint} with status {status}.")

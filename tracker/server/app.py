@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from tracker import __version__, catalog
 from tracker.catalog import Engine
 from tracker.loading import mirror
-from tracker.server import answers, checkpoints, guards, page_errors, pages, places
+from tracker.server import answers, checkpoints, guards, page_errors, pages, places, registered
 from tracker.server.following import Following
 from tracker.server.rendering import STATIC, Static
 from tracker.server.viewer import look_at_everything, look_in_mlflow
@@ -72,7 +72,7 @@ def create_app(
     app.state.catch_up = following.catch_up if following else lambda: None
     answers.install(app)
     page_errors.install(app)
-    for router in (places.router, checkpoints.router, pages.router):
+    for router in (places.router, checkpoints.router, registered.router, pages.router):
         app.include_router(router)
     app.add_api_route("/health", _health, methods=["GET"], tags=["service"], summary="Is it alive?")
     app.mount("/static", Static(directory=STATIC))

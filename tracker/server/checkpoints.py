@@ -167,10 +167,10 @@ def pareto(question: ParetoQuestion, view: AsSeen) -> JSONResponse:
 
 @router.post("/history", summary="A metric over the epochs of runs", response_model=HistoryAnswer)
 def history(question: HistoryQuestion, view: AsSeen) -> JSONResponse:
-    """Return by run the pairs of epoch and value; a run that you may not see has none."""
+    """Return by run the values over its epochs; a run that you may not see has none."""
     found = find.history(view.engine, question.run_ids, question.metric, view.visible)
     values = {
-        run_id: [(epoch, number_to_json(value)) for epoch, value in pairs]
+        run_id: [{"epoch": epoch, "value": number_to_json(value)} for epoch, value in pairs]
         for run_id, pairs in found.items()
     }
     return JSONResponse({"history": values})

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from tracker.errors import RecordUnreachableError, TrackerError
 
-SECONDS_TO_WAIT = 20.0
+SECONDS_TO_WAIT = 10.0
 """How long a request waits for an update. The first one of a large MLflow server takes longer."""
 
 SECONDS_BETWEEN_REINDEXES = 600.0

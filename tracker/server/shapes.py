@@ -108,10 +108,17 @@ class CheckpointsAnswer(BaseModel):
     note: str | None = None
 
 
-class HistoryAnswer(BaseModel):
-    """By run the pairs of epoch and value."""
+class ValueAnswer(BaseModel):
+    """The value of a metric at an epoch."""
 
-    history: dict[str, list[tuple[int | None, Number]]]
+    epoch: int | None
+    value: Number
+
+
+class HistoryAnswer(BaseModel):
+    """By run the values over the epochs, ascending."""
+
+    history: dict[str, list[ValueAnswer]]
 
 
 class NamesAnswer(BaseModel):
@@ -151,6 +158,39 @@ class ViewerAnswer(BaseModel):
 
     user: str | None
     experiments: int
+
+
+class LineageAnswer(BaseModel):
+    """A version of a registered model, and where it comes from, as far as you may see it."""
+
+    name: str
+    version: int
+    aliases: list[str]
+    description: str
+    created_at: int
+    checkpoint: CheckpointAnswer | None
+    is_in_catalog: Annotated[bool, Field(description="Whether the checkpoint is still there.")]
+
+
+class RegisteredModelSummary(BaseModel):
+    """A registered model."""
+
+    name: str
+    description: str
+    aliases: Annotated[dict[str, int], Field(description="Versions by alias.")]
+    updated_at: int
+
+
+class RegisteredModelAnswer(RegisteredModelSummary):
+    """A registered model with its versions, the newest first."""
+
+    versions: list[LineageAnswer]
+
+
+class RegisteredModelsAnswer(BaseModel):
+    """Registered models, by name."""
+
+    models: list[RegisteredModelSummary]
 
 
 class ErrorAnswer(BaseModel):

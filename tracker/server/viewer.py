@@ -59,9 +59,10 @@ def current_viewer(request: Request) -> Viewer:
 def look_in_mlflow(tracking_uri: str) -> Look:
     """Return a `Look` that asks the MLflow server at a tracking URI."""
 
-    def look(authorization: str | None) -> Viewer:
+    def look(authorization: str | None, before: Viewer | None) -> Viewer:
         caller = Caller(tracking_uri, authorization)
-        user = user_name(caller)
+        # Who has these credentials stays the same; whether they still hold, the search says.
+        user = before.user if before is not None and before.user else user_name(caller)
         return Viewer(user, readable_experiments(caller))
 
     return remembering(look)
@@ -80,17 +81,19 @@ class _Remembered:
     begun: float = 0.0
     ended: float = 0.0
     outcome: Viewer | TrackerError | None = None
+    last: Viewer | None = None
 
 
 def remembering(
-    look: Look,
+    look: Callable[[str | None, Viewer | None], Viewer],
     seconds: float = SECONDS_REMEMBERED,
     clock: Callable[[], float] = time.monotonic,
 ) -> Look:
-    """Return a `Look` that asks the same at most every few seconds, whoever many wait for it.
+    """Return a `Look` that asks the same at most every few seconds, however many wait for it.
 
-    Headers are remembered by a keyed digest, the thousand that were used last. That MLflow could
-    not be asked is told to those that waited for it, and not remembered.
+    What asks is given the header, and who that was the last time. Headers are remembered by a keyed
+    digest, the thousand that were used last. That MLflow could not be asked is told to those that
+    waited for it, and not remembered.
     """
     key = secrets.token_bytes(32)
     known: OrderedDict[bytes, _Remembered] = OrderedDict()
@@ -118,7 +121,7 @@ def remembering(
             if not holds(slot, arrived):
                 slot.begun = clock()
                 try:
-                    slot.outcome = look(authorization)
+                    slot.outcome = slot.last = look(authorization, slot.last)
                 except TrackerError as error:
                     slot.outcome = error
                 slot.ended = clock()

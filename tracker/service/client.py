@@ -133,8 +133,8 @@ def _read(service: Service, answer: Response) -> dict[str, Any]:
     if answer.status_code == 401:
         what = "the credentials in force" if authorization() else "a request without credentials"
         raise NotAuthenticatedError(
-            f"The tracker service {_shown(service)} shows what MLflow lets you see, which "
-            f"does not accept {what}. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            f"The tracker service {_shown(service)} shows what MLflow lets you see, and {what} "
+            "MLflow does not accept. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
             "MLFLOW_TRACKING_TOKEN, to those of your MLflow account."
         )
     told = error_from_json(content)

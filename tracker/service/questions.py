@@ -72,8 +72,8 @@ def history(
     for start in range(0, len(wanted), MOST_RESULTS):
         part = wanted[start : start + MOST_RESULTS]
         answer = post(service, "history", {"run_ids": part, "metric": metric})
-        for run_id, pairs in answer["history"].items():
-            values[run_id] = [(epoch, number_from_json(value)) for epoch, value in pairs]
+        for run_id, points in answer["history"].items():
+            values[run_id] = [(each["epoch"], number_from_json(each["value"])) for each in points]
     return values
 
 
