@@ -272,22 +272,52 @@ class Checkpoint:
             stored, model=model, optimizer=optimizer, scheduler=scheduler, state=state
         )
 
-    def export(self, path: str | Path) -> Path:
-        """Write the weights to one safetensors file that needs neither tracker nor MLflow.
+    def export(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        example_input: Any = None,
+        trust: str | Collection[str] | None = None,
+        classes: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write the weights, or the model as a program, to one file that needs no tracker.
 
-        It holds every key of the state_dict, so that ``safetensors.torch.load_file(path)`` goes
-        straight into ``load_state_dict``; class, epoch and metrics are in its metadata.
+        ``safetensors`` and ``pt`` (which ``torch.save`` writes) hold every key of the state_dict,
+        so that ``safetensors.torch.load_file(path)`` or ``torch.load(path)`` goes straight into
+        ``load_state_dict``. ``pt2`` (of ``torch.export``) and ``onnx`` hold the model with its
+        computations, for inputs like the example, and run without its class.
+
+        Args:
+            path: The file, which is replaced when the new one is whole.
+            format: One of these; by default what the suffix says, else ``safetensors``.
+            example_input: What the model is called with, for a program; by default the example
+                that it was logged with (see `log_checkpoint`).
+            trust: See `load_model`; for a program.
+            classes: See `load_model`; for a program.
 
         Returns:
             The path of the file.
 
         Raises:
+            InvalidArgumentError: There is no such format, no example, or a package is missing.
+            ArchitectureError: The model can't be rebuilt, or torch can't export it.
             StorageError: It can't be written; a file that was there before is as it was.
-        """
-        from tracker.format import export_state_dict
-        from tracker.loading.fetch import FOR_WEIGHTS, verified
 
-        export_state_dict(self._open(FOR_WEIGHTS, verified(FOR_WEIGHTS)), Path(path))
+        Example:
+            >>> checkpoint.export("digits.pt2", example_input=torch.zeros(1, 64))
+            PosixPath('digits.pt2')
+        """
+        from tracker.loading import export
+        from tracker.loading.fetch import FOR_MODEL, FOR_WEIGHTS, verified
+
+        chosen = export.format_of(Path(path), format)
+        if chosen not in export.PROGRAMS:
+            groups = FOR_MODEL if chosen == "pt" else FOR_WEIGHTS
+            export.export_weights(self._open(groups, verified(groups)), Path(path), chosen)
+            return Path(path)
+        load = partial(self.load_model, trust=trust, classes=classes)
+        export.export_program(self._open(FOR_MODEL), load, Path(path), chosen, example_input)
         return Path(path)
 
     def register(
@@ -306,7 +336,9 @@ class Checkpoint:
         """
         from tracker.registry.register import register
 
-        return register(self.record, name, alias=alias, description=description, tags=tags)
+        found = register(self.record, name, alias=alias, description=description, tags=tags)
+        found.warn_if_known(stacklevel=2)
+        return found
 
     def explain(
         self,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         pareto_checkpoints,
         search_checkpoints,
     )
-    from tracker.api.importing import import_checkpoints, make_model
+    from tracker.api.importing import import_checkpoints, make_model, read_example
     from tracker.api.loading import (
         check_checkpoints,
         explain_if_at_hand,
@@ -69,6 +69,7 @@ _HOMES = {
     "metric_history": "tracker.api.finding",
     "pareto_checkpoints": "tracker.api.finding",
     "promote": "tracker.api.registry",
+    "read_example": "tracker.api.importing",
     "reconstruct_with": "tracker.api.saving",
     "register": "tracker.api.registry",
     "registered_models": "tracker.api.registry",
@@ -103,6 +104,7 @@ __all__ = [
     "metric_history",
     "pareto_checkpoints",
     "promote",
+    "read_example",
     "reconstruct_with",
     "register",
     "registered_models",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.importing.order import Wish, import_all
@@ -113,3 +113,14 @@ def make_model(name: str, arguments: str | None = None) -> nn.Module:
     from tracker.importing import factory
 
     return factory.make_model(name, arguments)
+
+
+def read_example(path: Path) -> Any:
+    """Return a model's input that ``torch.save`` wrote: tensors and plain containers alone.
+
+    Raises:
+        TrackerError: It is no such file, or holds anything else.
+    """
+    from tracker.importing.safe_load import load_torch
+
+    return load_torch(path)

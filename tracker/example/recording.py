@@ -49,7 +49,7 @@ def record(model: nn.Module, example_input: object) -> Example:
         UnstorableError: It contains what can't be stored.
     """
     table = TensorTable()
-    given = _arguments(example_input)
+    given = checked_arguments(example_input)
     arguments = _arrays_as_tensors(encode(given, "example_input", tensor=table.add))
     tensors = {name: copied(tensor) for name, tensor in table.tensors.items()}
     _check_size(tensors.values())
@@ -76,7 +76,12 @@ def record(model: nn.Module, example_input: object) -> Example:
     )
 
 
-def _arguments(example_input: object) -> tuple[Any, ...] | dict[str, Any]:
+def checked_arguments(example_input: object) -> tuple[Any, ...] | dict[str, Any]:
+    """Return an example input as the arguments of a call: a tuple, or a dict by name.
+
+    Raises:
+        InvalidArgumentError: It is nothing that a model could be called with.
+    """
     if isinstance(example_input, (Tensor, np.ndarray)):
         return (example_input,)
     if type(example_input) is tuple:

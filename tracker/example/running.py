@@ -59,7 +59,7 @@ def run(model: nn.Module, arguments: Json, fetch: Callable[[Json, str], Tensor])
             moved[id(tensor)] = copied(tensor, device)
         return moved[id(tensor)]
 
-    positional, keywords = _split(decode(arguments, "example.input", tensor=fetch_copy))
+    positional, keywords = split_arguments(decode(arguments, "example.input", tensor=fetch_copy))
     with untouched(model), _in_eval_mode(model), _seeded(device) as drawn, _plain_torch(device):
         output = taken_apart(model(*positional, **keywords))
         return Run(output, drawn())
@@ -71,7 +71,12 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def _split(arguments: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def split_arguments(arguments: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the positional and the keyword arguments that a tuple or a dict is.
+
+    Raises:
+        FormatError: It is neither.
+    """
     if type(arguments) is tuple:
         return arguments, {}
     if type(arguments) is dict and all(isinstance(name, str) for name in arguments):

@@ -90,6 +90,33 @@ def replacing(path: Path, size: int) -> Iterator[FlushedFile]:
         raise _refused(path, size, error) from error
 
 
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield where others are to write a file, which gets its name when the block ends.
+
+    Args:
+        path: Its final name; a file of that name is replaced.
+
+    Raises:
+        StorageError: The disk refused; nothing is left behind.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}{path.suffix}")
+    try:
+        try:
+            if not path.parent.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused(path, 0, error) from error
+    sync_directory(path.parent)
+
+
 def make_directory(path: Path) -> Iterator[Path]:
     """Create a directory with its parents; yield each that was not there, outermost first.
 
