@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -82,6 +84,19 @@ def test_a_death_between_the_move_back_and_its_note_is_a_rollback(
 
 def killed(*arguments: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_of_several_who_promote_at_once_one_wins_and_the_alias_always_leads_somewhere() -> None:
+    registered(3)
+    tracker.promote("digits-cnn", 1)
+    with ThreadPoolExecutor(3) as people:
+        done = people.map(lambda version: tracker.promote("digits-cnn", version), [2, 3, 2, 3])
+        seen = [tracker.api.as_checkpoint("models:/digits-cnn@champion").epoch for _ in range(5)]
+        assert len(list(done)) == 4
+    assert set(seen) <= {0, 1, 2}
+    last = champion()
+    assert last in (2, 3)
+    assert tracker.rollback("digits-cnn").version != last
 
 
 def test_versions_that_were_deleted_are_passed_over() -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
-from tracker.errors import TrackerWarning
 from tracker.registry.names import check_alias, check_name, version_number
 from tracker.registry.version import RegisteredModel, RegisteredVersion
 
@@ -56,13 +54,7 @@ def register(
         >>> model = tracker.load_model("models:/digits-cnn@champion")
     """
     found = make_version(checkpoint, name, alias=alias, description=description, tags=tags)
-    if not found.is_new:
-        warnings.warn(
-            f"The checkpoint {found.checkpoint_id} is version {found.version} of {name!r} already; "
-            "no other was made.",
-            TrackerWarning,
-            stacklevel=2,
-        )
+    found.warn_if_known(stacklevel=2)
     return found
 
 

@@ -20,7 +20,8 @@ from tracker.record.versions import Model
 HISTORY = PREFIX + "previous."
 """The beginning of the tags that say which versions had an alias before."""
 
-_MOST = 500
+_MOST = 100
+"""MLflow's tables hold 5,000 characters of a tag of a registered model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def write_history(client: MlflowClient, name: str, alias: str, held: Sequence[He
     Raises:
         RecordError: MLflow refused or could not be reached.
     """
-    text = json.dumps([{"version": each.version, "until": each.until} for each in held[-_MOST:]])
+    entries = [{"version": each.version, "until": each.until} for each in held[-_MOST:]]
+    text = json.dumps(entries, separators=(",", ":"))
     with mlflow_errors(f"noting who had the alias {alias!r} of {name!r}"):
         client.set_registered_model_tag(name, HISTORY + alias, text)
 

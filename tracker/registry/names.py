@@ -10,12 +10,16 @@ from typing import Any
 
 from tracker.errors import InvalidArgumentError
 
-_MAX_NAME = 256
+_MAX_NAME = 240
+"""MLflow holds 256 characters, also of the experiment ``registry/NAME``."""
+
 _MAX_ALIAS = 200
 """The alias is a part of the name of a tag, of which MLflow allows 250 characters."""
 
 _MAX_KEY = 250
-_MAX_TEXT = 5000
+MAX_TEXT = 5000
+"""Characters that MLflow's tables hold of a description."""
+
 _ALIAS = re.compile(r"[\w\-]+")
 _KEY = re.compile(r"[/\w.\- :]+")
 
@@ -40,7 +44,7 @@ def check_name(name: object) -> str:
         raise InvalidArgumentError(f"name={name!r} is no name that MLflow can use in a URI.")
     if len(name) > _MAX_NAME:
         raise InvalidArgumentError(
-            f"name={name[:40]!r}… has {len(name)} characters; MLflow holds {_MAX_NAME}."
+            f"name={name[:40]!r}… has {len(name)} characters; expected {_MAX_NAME} at most."
         )
     return name
 
@@ -96,7 +100,7 @@ def check_texts(description: object, tags: object) -> tuple[str | None, dict[str
     """
     if description is not None and not (isinstance(description, str) and _fits(description)):
         raise InvalidArgumentError(
-            f"description={str(description)[:60]!r}: expected text of {_MAX_TEXT} characters at "
+            f"description={str(description)[:60]!r}: expected text of {MAX_TEXT} characters at "
             "most, without NUL characters and surrogates."
         )
     if not isinstance(tags, Mapping | None):
@@ -120,7 +124,7 @@ def _check_value(key: object, value: Any) -> str:
     text = str(value)
     if not _fits(text):
         raise InvalidArgumentError(
-            f"The tag {key!r} is {text[:60]!r}: expected text of {_MAX_TEXT} characters at most, "
+            f"The tag {key!r} is {text[:60]!r}: expected text of {MAX_TEXT} characters at most, "
             "without NUL characters and surrogates."
         )
     return text
@@ -128,4 +132,4 @@ def _check_value(key: object, value: Any) -> str:
 
 def _fits(text: str) -> bool:
     kept = "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
-    return kept and len(text) <= _MAX_TEXT
+    return kept and len(text) <= MAX_TEXT

@@ -20,7 +20,7 @@ from tracker.record.datasets import datasets
 from tracker.record.version_tags import Card
 from tracker.registry import promotion
 from tracker.registry.lineage import registered_version
-from tracker.registry.names import check_alias, check_name, check_texts
+from tracker.registry.names import MAX_TEXT, check_alias, check_name, check_texts
 from tracker.registry.version import RegisteredVersion
 from tracker.registry.whole import write_whole
 from tracker.types import CheckpointRecord
@@ -164,7 +164,8 @@ def _card(client: Client, record: CheckpointRecord) -> Card:
 def _sentence(record: CheckpointRecord) -> str:
     """Return the description of a version that was given none."""
     shown = ", ".join(f"{name} {value:.6g}" for name, value in list(record.metrics.items())[:20])
-    return (
+    told = (
         f"{record.name} of run {record.run_id} in {record.experiment!r}: "
         f"{record.model_text[:1000]}{'; ' + shown if shown else ''}"
     )
+    return told[:MAX_TEXT]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from tracker.errors import TrackerWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,16 @@ class RegisteredVersion:
     data: Sequence[Mapping[str, str]] = ()
     was: tuple[tuple[str, datetime.datetime], ...] = ()
     is_new: bool = False
+
+    def warn_if_known(self, stacklevel: int) -> None:
+        """Warn whoever registered the checkpoint if it was a version already."""
+        if not self.is_new:
+            warnings.warn(
+                f"The checkpoint {self.checkpoint_id} is version {self.version} of {self.name!r} "
+                "already; no other was made.",
+                TrackerWarning,
+                stacklevel=stacklevel + 1,
+            )
 
     @property
     def uri(self) -> str:
