@@ -222,6 +222,23 @@ def test_a_checkpoint_whose_files_are_gone_shows_what_the_catalog_knows(
     assert 'tracker.load_model("m-1")' in page.text
 
 
+def test_a_checkpoint_leads_to_those_before_and_after_it_in_its_run(
+    client: TestClient, engine: Engine
+) -> None:
+    put_runs(engine, {"run-a": [0.5, 0.4, 0.3], "run-b": [0.7]})
+
+    first, middle = client.get("/checkpoints/m-run-a-0"), client.get("/checkpoints/m-run-a-1")
+
+    def beside(answer: httpx.Response) -> dict[Any, Any]:
+        return {each["rel"]: each["href"] for each in Page(answer).all("a") if "rel" in each}
+
+    assert beside(first) == {"next": "/checkpoints/m-run-a-1"}
+    assert beside(middle) == {
+        "prev": "/checkpoints/m-run-a-0",
+        "next": "/checkpoints/m-run-a-2",
+    }
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_text_on_every_page_whatever_they_hold(
     client: TestClient, engine: Engine, name: str

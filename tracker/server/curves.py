@@ -154,11 +154,19 @@ def drawing(chart: Chart) -> Json:
             {
                 "run": curve.run_id,
                 "model": one_line(curve.best.model_text, 120) if curve.best else "",
-                "x": list(curve.positions),
-                "y": [p.value if math.isfinite(p.value) else None for p in curve.points],
+                "x": [_drawn(position) for position in curve.positions],
+                "y": [_drawn(point.value) for point in curve.points],
                 "id": [point.checkpoint_id for point in curve.points],
                 "name": [point.name for point in curve.points],
             }
             for curve in chart.curves
         ],
     }
+
+
+def _drawn(value: float) -> float | int | None:
+    """Return a number without digits that no screen shows."""
+    if not math.isfinite(value):
+        return None
+    short = float(f"{value:.7g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short

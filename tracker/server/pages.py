@@ -10,11 +10,15 @@ from fastapi.responses import HTMLResponse
 from tracker import catalog
 from tracker.errors import NotFoundError
 from tracker.loading import find
+from tracker.record import registered
 from tracker.server.contents import Reader, Unavailable
 from tracker.server.experiment import Asked, experiment_page, run_link
 from tracker.server.headline import headline, only
+from tracker.server.model_list import model_row
+from tracker.server.registered import AsCaller
 from tracker.server.rendering import page
-from tracker.server.view import AsSeen
+from tracker.server.view import AsSeen, View
+from tracker.server.wording import literal
 from tracker.types import CheckpointRecord
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -35,6 +39,15 @@ _REBUILT = {
     "torchscript": "Kept as a TorchScript program.",
     "none": "Its weights load into an instance of the model: no description of it was proven.",
 }
+
+_REGISTER_LINES = """\
+import tracker
+
+best = tracker.best_checkpoint("val_loss", experiment="digits")
+tracker.register(best, "digits", alias="champion")"""
+
+MODELS = 20
+"""On one page; MLflow is asked once for each."""
 
 _reader = Reader()
 
@@ -116,16 +129,46 @@ def checkpoint(request: Request, identifier: str, view: AsSeen) -> HTMLResponse:
         record=record,
         rebuilt=_REBUILT[record.rebuild],
         load_lines=_load_lines(record),
+        before=_beside(view, record, "<", "DESC"),
+        after=_beside(view, record, ">", "ASC"),
         run_link=f"{root}/experiments/{record.experiment_id}{run_link(Asked(), record.run_id)}",
         contents=None if gone else contents,
         unavailable=gone,
     )
 
 
+@router.get("/models")
+def models(request: Request, view: AsSeen, caller: AsCaller, offset: Offset = 0) -> HTMLResponse:
+    """Show the registered models with their versions and aliases."""
+    found = registered.models(caller)
+    shown = found[offset : offset + MODELS]
+    last = offset + len(shown)
+    return page(
+        request,
+        "models.html",
+        section="models",
+        user=view.viewer.user,
+        total=len(found),
+        rows=[model_row(view, caller, model) for model in shown],
+        register_lines=_REGISTER_LINES,
+        earlier=f"?offset={max(0, offset - MODELS)}" if offset else "",
+        later=f"?offset={last}" if last < len(found) else "",
+        place=f"{offset + 1:,} to {last:,} of {len(found):,}",
+    )
+
+
+def _beside(
+    view: View, record: CheckpointRecord, comparator: str, order: str
+) -> CheckpointRecord | None:
+    """Return the checkpoint of the same run that was logged next before or after one."""
+    scope = view.scope(None, record.run_id, f"created_at {comparator} {record.created_at}")
+    ordered = [f"attributes.created_at {order}"]
+    found = catalog.search(view.engine, scope, order_by=ordered, max_results=1)
+    return found[0] if found else None
+
+
 def _load_lines(record: CheckpointRecord) -> str:
     if record.rebuild == "none":
-        return (
-            "import tracker\n"
-            f"tracker.search_checkpoints(\"id = '{record.id}'\")[0].load_into(model)"
-        )
-    return f'import tracker\nmodel = tracker.load_model("{record.id}")'
+        query = f"id = '{record.id}'"
+        return f"import tracker\ntracker.search_checkpoints({literal(query)})[0].load_into(model)"
+    return f"import tracker\nmodel = tracker.load_model({literal(record.id)})"

@@ -12,6 +12,7 @@ from tracker.types import Json, TensorEntry
 
 MOST_MODULES = 600
 DEEPEST = 24
+_SMALL = 60
 _DEEPEST_VALUE = 4
 _LONGEST_ATTRIBUTES = 240
 
@@ -54,6 +55,11 @@ class Tree:
     modules: int
     shown: int
     cut: bool
+
+    @property
+    def open_levels(self) -> int:
+        """How many levels are open at first: a small tree is seen as a whole."""
+        return 4 if self.shown <= _SMALL else 2
 
 
 def make_tree(structure: Json, tensors: Mapping[str, TensorEntry]) -> Tree:
