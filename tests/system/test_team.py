@@ -255,15 +255,17 @@ def test_wrong_clocks_hide_nothing_and_a_run_keeps_its_order(
     (latest, before), (_, before_in_mirror) = answers_to(asking, trained.run_id)
     assert latest == [2]
     printed = succeed(
-        *(PYTHON, "-c", TRAIN_WITH_WRONG_CLOCKS, str(-hours), str(hours)),
+        *(PYTHON, "-c", TRAIN_WITH_WRONG_CLOCKS, str(-hours), str(hours), "0"),
         directory=tmp_path,
         variables=variables,
     )
     runs = [line.removeprefix("run ") for line in printed.splitlines() if line.startswith("run ")]
     in_service, in_mirror = answers_to(asking, " ".join(runs))
     finish(asking)
-    assert in_service == [[1, 1], before + 4]
-    assert in_mirror == [[1, 1], before_in_mirror + 4]
+    assert in_service == [[1, 1, 1], before + 6]
+    assert in_mirror == [[1, 1, 1], before_in_mirror + 6]
+    newest = search(servers, ADA, experiments=["clocks"], max_results=2)
+    assert {each["run_id"] for each in newest} == {runs[-1]}, "the early clock's are older by now"
 
 
 def answers_to(process: subprocess.Popen[str], line: str) -> list[tuple[list[int], int]]:

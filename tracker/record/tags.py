@@ -98,8 +98,17 @@ def _record(
         model_text=tags.get(PREFIX + "model", ""),
         rebuild=cast(Rebuild, tags.get(PREFIX + "rebuild", "none")),
         size=int(tags.get(PREFIX + "size", "0")),
-        # One that was delivered later says when it was logged.
-        created_at=int(tags.get(PREFIX + "created_at", model.creation_timestamp)),
+        created_at=_created_at(model, tags),
         artifact_uri=model.artifact_location,
         manifest_digest=digest,
     )
+
+
+def _created_at(model: LoggedModel, tags: Mapping[str, str]) -> int:
+    """Return when it was logged, which one that was delivered later says itself.
+
+    No checkpoint is logged after MLflow had it: whose clock is ahead would otherwise have the
+    newest checkpoint of all for as long.
+    """
+    delivered = int(model.creation_timestamp)
+    return min(int(tags.get(PREFIX + "created_at", delivered)), delivered)
