@@ -22,8 +22,8 @@ from tracker.errors import TrackerError
     "--allowed-hosts",
     default="",
     metavar="NAMES",
-    help="Host names it answers to beside local ones, separated by commas; '*' for any. Those of "
-    "MLFLOW_SERVER_ALLOWED_HOSTS count, too.",
+    help="Host names it answers to beside localhost and addresses in numbers, separated by commas; "
+    "'*' for any. Those of MLFLOW_SERVER_ALLOWED_HOSTS count, too.",
 )
 def serve(host: str, port: int, root_path: str, allowed_hosts: str) -> None:
     """Serve the checkpoints of an MLflow server to a team: pages, a JSON API, and tracker itself.

@@ -38,7 +38,7 @@ def create_app(
     engine: Engine,
     *,
     root_path: str = "",
-    allowed_hosts: Sequence[str] = guards.LOCAL_HOSTS,
+    allowed_hosts: Sequence[str] = (),
 ) -> FastAPI:
     """Return the service as an ASGI application.
 
@@ -48,7 +48,8 @@ def create_app(
         engine: The catalog, of `tracker.catalog.open_catalog`.
         root_path: What a proxy cuts off the path before it comes here; links begin with it.
             Below ``/tracker`` the service answers in any case.
-        allowed_hosts: Patterns of host names that it answers to, ``*`` for any.
+        allowed_hosts: Host names, or patterns of such, that it answers to beside ``localhost`` and
+            addresses in numbers; ``*`` for any.
 
     Example:
         >>> app = create_app("http://mlflow:5000", open_catalog("postgresql://tracker@db/tracker"))

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import ipaddress
 import json
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -35,12 +37,6 @@ ANSWER_HEADERS = {
     "Vary": "Authorization",
 }
 
-LOCAL_HOSTS = (
-    *("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[[]::1]", "[[]::1]:*"),
-    *("10.*", "192.168.*", *(f"172.{second}.*" for second in range(16, 32))),
-)
-"""Names that no stranger's web page can have: those of this machine, and private addresses."""
-
 
 class AnswerHeaders:
     """Adds to every answer the headers that keep browsers from guessing, framing and storing."""
@@ -50,6 +46,7 @@ class AnswerHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -61,7 +58,11 @@ class AnswerHeaders:
 
 
 class KnownHosts:
-    """Refuses requests for another host's name: a web page can't make itself a name for ours."""
+    """Refuses requests for a host name that is not known to be ours.
+
+    Else a web page could give this machine a name of its own, and read what its visitor may.
+    ``localhost`` and addresses in numbers are no names that somebody could give.
+    """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
         self._app = app
@@ -69,16 +70,37 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] == "http" and not scope["path"].endswith("/health"):
-            host = Headers(scope=scope).get("host", "")
-            if not any(fnmatch.fnmatchcase(host.lower(), name) for name in self._allowed):
-                message = (
-                    "This service does not answer to that host name. Whoever runs it can allow it: "
-                    "MLFLOW_SERVER_ALLOWED_HOSTS, or tracker serve --allowed-hosts."
-                )
-                await _refuse(send, 403, message)
-                return
+        if scope["type"] == "http" and not self._is_answered(scope):
+            message = (
+                "This service does not answer to that host name. Whoever runs it can allow it: "
+                "MLFLOW_SERVER_ALLOWED_HOSTS, or tracker serve --allowed-hosts."
+            )
+            await _refuse(send, 403, message)
+            return
         await self._app(scope, receive, send)
+
+    def _is_answered(self, scope: Scope) -> bool:
+        # Who looks whether a service is alive calls it by any name.
+        is_health = scope["path"] in ("/health", f"{scope['root_path']}/health")
+        return is_health or self._is_known(Headers(scope=scope).get("host", "").lower())
+
+    def _is_known(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+        if name == "localhost" or _is_address(name):
+            return True
+        return any(
+            fnmatch.fnmatchcase(given, pattern.lower())
+            for given in (host, name)
+            for pattern in self._allowed
+        )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 class BoundedBodies:

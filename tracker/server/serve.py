@@ -11,7 +11,6 @@ import uvicorn
 from tracker import catalog, settings
 from tracker.errors import InvalidArgumentError
 from tracker.server.app import create_app
-from tracker.server.guards import LOCAL_HOSTS
 
 _SOONER = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """MLflow's client would try for minutes, while somebody waits for an answer."""
@@ -33,8 +32,8 @@ def serve(
         host: The address to listen at.
         port: The port; 0 takes a free one.
         root_path: See `tracker.server.app.create_app`.
-        allowed_hosts: Names that it answers to beside those of this machine and private addresses;
-            ``*`` for any.
+        allowed_hosts: See `tracker.server.app.create_app`; ``MLFLOW_SERVER_ALLOWED_HOSTS`` counts,
+            too.
         say: Called with what deserves to be known at the start.
 
     Raises:
@@ -48,7 +47,7 @@ def serve(
         os.environ.setdefault(name, value)
     catalog.create_or_upgrade(uri)
     names = os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", "").split(",")
-    names = [*LOCAL_HOSTS, *allowed_hosts, *(name.strip() for name in names if name.strip())]
+    names = [*allowed_hosts, *(name.strip() for name in names if name.strip())]
     app = create_app(
         tracking_uri, catalog.open_catalog(uri), root_path=root_path, allowed_hosts=names
     )

@@ -82,6 +82,8 @@ def _answers(url: str) -> bool | None:
         return None
     if answer.status_code >= 500:
         return None
+    if answer.status_code != 200:
+        return False
     try:
         found = answer.json()
     except requests.JSONDecodeError:
