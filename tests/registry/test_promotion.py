@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 import tracker
 from tests.models import Net
 from tests.training import log
-from tracker.errors import InvalidArgumentError, NotFoundError
+from tracker.errors import InvalidArgumentError, NotFoundError, RecordUnreachableError
 from tracker.record import aliases
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -159,6 +159,18 @@ def test_what_does_not_exist_is_told_with_what_does() -> None:
     with pytest.raises(NotFoundError, match="no alias 'champion'"):
         tracker.rollback("digits-cnn")
     assert champion() is None
+
+
+def test_a_server_that_does_not_answer_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for ask in (
+        lambda: tracker.promote("digits-cnn", 1),
+        lambda: tracker.rollback("digits-cnn"),
+        lambda: tracker.registered_versions("digits-cnn"),
+        lambda: tracker.load_model("models:/digits-cnn@champion"),
+    ):
+        with pytest.raises(RecordUnreachableError, match="could not be reached"):
+            ask()
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**40, True, 1.5, None, [], "models:/", "0"])

@@ -84,7 +84,8 @@ def two_epochs(model: Adapted) -> list[tracker.Checkpoint]:
         for epoch in (1, 2):
             with torch.no_grad():
                 model.head.weight += 1
-            found.append(log(model, epoch=epoch, metrics={"val_loss": 1 / epoch}))
+            metrics = {"val_loss": 1 / epoch}
+            found.append(log(model, epoch=epoch, metrics=metrics, example_input=torch.ones(1, 64)))
     return found
 
 
@@ -96,6 +97,9 @@ def test_a_version_goes_through_the_server_and_outlives_all_it_came_from(
     model = Adapted()
     first, second = two_epochs(model)
     version = second.register("digits-cnn", alias="champion")
+    # It came by way of the spool.
+    signature = mlflow.models.get_model_info(f"models:/{second.id}").signature
+    assert signature.inputs.inputs[0].shape == (-1, 64)
     assert tracker.api.as_checkpoint(version).record.artifact_uri.startswith("mlflow-artifacts:/")
 
     client = MlflowClient()

@@ -58,9 +58,8 @@ def _of_model(rest: str, source: str) -> CheckpointRecord:
         raise InvalidArgumentError(f"{source!r} names no checkpoint: {_FORMS}.")
     # MLflow is asked and not the catalog: a version outlives its checkpoint.
     from tracker.record import versions
-    from tracker.record.boundary import connect, tracking_uri
 
-    client = connect(tracking_uri())
+    client = versions.reachable_client()
     return versions.record_of(client, versions.version(client, name, which))
 
 
@@ -76,9 +75,8 @@ def _of_id(identifier: str) -> CheckpointRecord:
         if not _LOGGED_MODEL.fullmatch(identifier):
             raise
         from tracker.record import versions
-        from tracker.record.boundary import connect, tracking_uri
 
-        found = versions.record_of_copy(connect(tracking_uri()), identifier)
+        found = versions.record_of_copy(versions.reachable_client(), identifier)
         if found is None:
             raise
         return found

@@ -8,9 +8,10 @@ top of that history the version that still has the alias, which tells that nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tracker.record.boundary import mlflow_errors
@@ -58,7 +59,7 @@ def write_history(client: MlflowClient, name: str, alias: str, held: Sequence[He
     entries = [{"version": each.version, "until": each.until} for each in held[-_MOST:]]
     text = json.dumps(entries, separators=(",", ":"))
     with mlflow_errors(f"noting who had the alias {alias!r} of {name!r}"):
-        client.set_registered_model_tag(name, HISTORY + alias, text)
+        _set(lambda: client.set_registered_model_tag(name, HISTORY + alias, text))
 
 
 def move(client: MlflowClient, name: str, alias: str, version: int) -> None:
@@ -69,7 +70,18 @@ def move(client: MlflowClient, name: str, alias: str, version: int) -> None:
         RecordError: MLflow refused or could not be reached.
     """
     with mlflow_errors(f"giving the alias {alias!r} to version {version} of {name!r}"):
-        client.set_registered_model_alias(name, alias, str(version))
+        _set(lambda: client.set_registered_model_alias(name, alias, str(version)))
+
+
+def _set(write: Callable[[], None]) -> None:
+    """Write what others may write for the first time at this moment."""
+    try:
+        write()
+    except MlflowException as error:
+        # MLflow looks first and inserts then; of two who insert, the database refuses one.
+        if error.error_code != "BAD_REQUEST":
+            raise
+        write()
 
 
 def remove(client: MlflowClient, name: str, alias: str) -> None:

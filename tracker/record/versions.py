@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from tracker.errors import InvalidArgumentError, NotFoundError
 from tracker.record import copies, version_tags
 from tracker.record import tags as model_tags
-from tracker.record.boundary import mlflow_errors
+from tracker.record.boundary import check_reachable, connect, mlflow_errors, tracking_uri
 from tracker.types import CheckpointRecord
 
 if TYPE_CHECKING:
@@ -67,6 +67,19 @@ class Model:
     aliases: Mapping[str, int]
     tags: Mapping[str, str]
     updated_at: int
+
+
+def reachable_client() -> MlflowClient:
+    """Return MLflow's client for the tracking URI in force, if somebody answers there.
+
+    MLflow's own would try again for minutes before it says that nobody does.
+
+    Raises:
+        RecordUnreachableError: Nobody does.
+    """
+    uri = tracking_uri()
+    check_reachable(uri)
+    return connect(uri)
 
 
 def model(client: MlflowClient, name: str) -> Model | None:

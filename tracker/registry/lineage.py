@@ -6,7 +6,6 @@ import datetime
 from dataclasses import replace
 
 from tracker.record import aliases, version_tags, versions
-from tracker.record.boundary import connect, tracking_uri
 from tracker.record.tags import PREFIX
 from tracker.registry.version import RegisteredModel, RegisteredVersion
 
@@ -24,13 +23,13 @@ def registered_models() -> list[RegisteredModel]:
             },
             updated_at=_at(model.updated_at),
         )
-        for model in versions.models(connect(tracking_uri()))
+        for model in versions.models(versions.reachable_client())
     ]
 
 
 def registered_versions(name: str) -> list[RegisteredVersion]:
     """Return the versions of a registered model; see `tracker.registered_versions`."""
-    client = connect(tracking_uri())
+    client = versions.reachable_client()
     model = versions.existing_model(client, name)
     return [_described(model, each) for each in versions.versions(client, name)]
 
@@ -42,14 +41,14 @@ def registered_version(name: str, number: int) -> RegisteredVersion:
         NotFoundError: There is no such version.
         RecordError: MLflow refused or could not be reached.
     """
-    client = connect(tracking_uri())
+    client = versions.reachable_client()
     model = versions.existing_model(client, name)
     return _described(model, versions.version(client, name, str(number)))
 
 
 def check_registered(name: str) -> None:
     """Raise NotFoundError, with the names there are, unless this is one of them."""
-    versions.existing_model(connect(tracking_uri()), name)
+    versions.existing_model(versions.reachable_client(), name)
 
 
 def _described(model: versions.Model, found: versions.Version) -> RegisteredVersion:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from tracker.errors import InvalidArgumentError, NotFoundError
 from tracker.record import aliases, versions
 from tracker.record.aliases import Held
-from tracker.record.boundary import connect, tracking_uri
 from tracker.record.runs import now
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def move(name: str, alias: str, number: int) -> None:
         NotFoundError: There is no such model or version; lists what there is.
         RecordError: MLflow refused or could not be reached.
     """
-    client = connect(tracking_uri())
+    client = versions.reachable_client()
     model = versions.existing_model(client, name)
     holder = model.aliases.get(alias)
     if holder == number:
@@ -47,7 +46,7 @@ def back(name: str, alias: str) -> int:
         NotFoundError: There is no such model.
         RecordError: MLflow refused or could not be reached.
     """
-    client = connect(tracking_uri())
+    client = versions.reachable_client()
     model = versions.existing_model(client, name)
     there = {each.number for each in versions.versions(client, name)}
     left = list(aliases.history(model, alias))
@@ -73,7 +72,7 @@ def remove(name: str, alias: str) -> None:
         NotFoundError: There is no such model or alias; lists those there are.
         RecordError: MLflow refused or could not be reached.
     """
-    client = connect(tracking_uri())
+    client = versions.reachable_client()
     model = versions.existing_model(client, name)
     holder = model.aliases.get(alias)
     if holder is None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from tracker.errors import InvalidArgumentError, TrackerError
 from tracker.loading.fetch import fetch
 from tracker.record import copies, logged_models, version_tags, versions
-from tracker.record.boundary import connect, tracking_uri
 from tracker.record.datasets import datasets
 from tracker.record.version_tags import Card
 from tracker.registry import promotion
@@ -45,7 +44,7 @@ def register(
     if alias is not None:
         check_alias(alias)
     description, own_tags = check_texts(description, tags)
-    client = connect(tracking_uri())
+    client = versions.reachable_client()
     found = versions.versions(client, name) if versions.model(client, name) else []
     _refuse_foreign(client, name, found)
     origin = copies.origin(client, record.id)
