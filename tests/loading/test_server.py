@@ -23,6 +23,7 @@ from tests.models import Net
 from tests.training import log, same, state_of
 from tracker.errors import NotFoundError, RecordError
 from tracker.loading import mirror
+from tracker.record import download, parts
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("workplace")]
 
@@ -119,6 +120,23 @@ def test_what_did_not_change_is_sent_to_the_server_once(server: str, workplace: 
     files = (workplace / "cache" / "checkpoints").rglob("*.safetensors")
     assert len(list(files)) == 2
     assert same(state_of(mlflow.pyfunc.load_model(f"models:/{last.id}").get_raw_model()), states[2])
+
+
+def test_a_large_file_comes_from_the_server_in_parts(
+    server: str, folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART", 100_000)
+    monkeypatch.setattr(download, "WORTH_PARTS", 200_000)
+    mlflow.set_tracking_uri(server)
+    mlflow.create_experiment("large", artifact_location="mlflow-artifacts:/large")
+    mlflow.set_experiment("large")
+    model = Net(hidden=256, depth=2)
+    with mlflow.start_run():
+        checkpoint = log(model)
+    before = (folder / "log").read_text()
+    assert same(state_of(checkpoint.load_model()), state_of(model))
+    new = (folder / "log").read_text().removeprefix(before)
+    assert len(re.findall(r"model\.safetensors HTTP/1\.1\" 206", new)) == 6
 
 
 def test_a_mirror_asks_twice_where_nothing_changed(server: str, folder: Path) -> None:

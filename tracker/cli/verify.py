@@ -22,9 +22,9 @@ from tracker.cli.selecting import Selection, selects
 def verify(selection: Selection, as_json_text: bool) -> None:
     """Read every byte of each CHECKPOINT again, and compare it with what was written.
 
-    That includes the tensors that did not change and lie in files of earlier checkpoints. Of a
-    remote store the files in the cache are read; those missing or damaged there are fetched. There
-    is a line for each; the exit status is 1 if one is damaged or can't be read.
+    That includes the tensors that did not change and lie in files of earlier checkpoints. What a
+    remote store holds is fetched for it, a file at a time, whatever the cache has. There is a line
+    for each; the exit status is 1 if one is damaged or can't be read.
     """
     if not selection.sources and not selection.picks:
         raise click.UsageError("Name checkpoints, or give --all.")

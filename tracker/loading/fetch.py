@@ -5,7 +5,8 @@ Only what is needed comes: a model is loaded without the optimizer's state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 
 from tracker.errors import NotFoundError
 from tracker.format import StoredCheckpoint, open_checkpoint
@@ -40,8 +41,19 @@ def fetch(
         RecordError: The artifact store can't be reached.
         StorageError: The cache can't be used.
     """
-    try:
+    with told_if_gone(record):
         return _fetched(record, groups, check)
+
+
+@contextlib.contextmanager
+def told_if_gone(record: CheckpointRecord) -> Iterator[None]:
+    """Where files are not found, say whether the checkpoint was deleted in MLflow.
+
+    Raises:
+        NotFoundError: The files are gone.
+    """
+    try:
+        yield
     except NotFoundError as error:
         from tracker.loading.gone import forgotten
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
+from pathlib import Path
 
 from tracker.errors import FormatError, NewerFormatError, TrackerError
-from tracker.format import MANIFEST, StoredCheckpoint, open_checkpoint
+from tracker.format import MANIFEST, Manifest, StoredCheckpoint, open_checkpoint
 from tracker.loading import progress
 from tracker.loading.fetch import Check
 from tracker.record import cache
@@ -36,7 +37,7 @@ def fetch_remote(
             try:
                 stored.verify_file(name)
             except FormatError:
-                cache.remove(_wanted(record, stored, name).path)
+                cache.remove(wanted(record, stored.manifest, name).path)
         return _brought(record, groups)
     return stored
 
@@ -48,16 +49,16 @@ def is_cached(record: CheckpointRecord, groups: Collection[str]) -> bool:
         stored = _opened(record, held)
     except TrackerError:
         return False
-    wanted = (_wanted(record, stored, name) for name in stored.files_for(groups))
-    return all(held.add(each.path, each.size) for each in wanted)
+    every = (wanted(record, stored.manifest, name) for name in stored.files_for(groups))
+    return all(held.add(each.path, each.size) for each in every)
 
 
 def _brought(record: CheckpointRecord, groups: Collection[str] | None) -> StoredCheckpoint:
     """Return a checkpoint in the cache that has all that is needed, held while it is used."""
     held = cache.Held()
     stored = _with_manifest(record, held)
-    wanted = [_wanted(record, stored, name) for name in stored.files_for(groups)]
-    missing = [each for each in wanted if not held.add(each.path, each.size)]
+    every = [wanted(record, stored.manifest, name) for name in stored.files_for(groups)]
+    missing = [each for each in every if not held.add(each.path, each.size)]
     if missing:
         cache.make_room(sum(each.size or 0 for each in missing))
         # The largest first: they take longest.
@@ -91,11 +92,34 @@ def _opened(record: CheckpointRecord, held: cache.Held) -> StoredCheckpoint:
     )
 
 
-def _wanted(record: CheckpointRecord, stored: StoredCheckpoint, name: str) -> Wanted:
-    """Return what a file that a manifest names is in the cache."""
-    own = stored.manifest.files.get(name)
+def wanted(record: CheckpointRecord, manifest: Manifest, name: str) -> Wanted:
+    """Return where a file that a manifest names is in the store, and in the cache."""
+    whole = partial(verify_alone, manifest, name)
+    own = manifest.files.get(name)
     if own is not None:
-        return Wanted(record.id, name, lambda: [record.artifact_uri], own.size)
-    other = stored.manifest.elsewhere[name]
+        return Wanted(
+            record.id, name, lambda: [record.artifact_uri], own.size, accept_resumed=whole
+        )
+    other = manifest.elsewhere[name]
     found = partial(places, record.artifact_uri, other.checkpoint)
-    return Wanted(other.checkpoint, other.file, found, other.entry.size)
+    return Wanted(other.checkpoint, other.file, found, other.entry.size, accept_resumed=whole)
+
+
+def verify_alone(manifest: Manifest, name: str, directory: Path) -> None:
+    """Compare the digests of one file, in whatever checkpoint it is, that lies in a directory.
+
+    Args:
+        manifest: The manifest that says what it should be.
+        name: What the manifest calls it.
+        directory: Where it lies, under its own name.
+
+    Raises:
+        CorruptCheckpointError: It is not what was written.
+        FormatError: It and the manifest disagree.
+    """
+    # Mapped anew for each file: a mapping keeps the room of a file that was removed.
+    StoredCheckpoint(directory, manifest, partial(_here, directory)).verify_file(name)
+
+
+def _here(directory: Path, checkpoint: str, file: str) -> Path:
+    return directory

@@ -3,7 +3,7 @@
 ::
 
     <cache>/checkpoints/<checkpoint id>/<file>    whole: it got its name after its last byte
-    <cache>/arriving/<random>/                    what is on its way
+    <cache>/arriving/<random>/                    what is on its way; of a large file what has come
     <cache>/locks/<number>.lock                   held by whoever brings one of the files
 
 A file of a checkpoint never changes, so the checkpoint's id and the file's name stand for its
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import sys
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker import settings
-from tracker.errors import StorageError
+from tracker.errors import FormatError, StorageError
 from tracker.format.layout import MANIFEST, contained, inside
 
 if TYPE_CHECKING:
@@ -65,9 +66,17 @@ def place(checkpoint_id: str, file: str) -> Path:
     Raises:
         FormatError: Its name leads out of the checkpoint's directory.
     """
-    where = directory(checkpoint_id)
+    return within(directory(checkpoint_id), checkpoint_id, file)
+
+
+def within(parent: Path, checkpoint_id: str, file: str) -> Path:
+    """Return the path of a file of a checkpoint in a directory.
+
+    Raises:
+        FormatError: Its name leads out of the directory.
+    """
     # The manifest has no place in a manifest's list of files.
-    return (contained if file == MANIFEST else inside)(where, file, checkpoint_id)
+    return (contained if file == MANIFEST else inside)(parent, file, checkpoint_id)
 
 
 def limit() -> int:
@@ -117,7 +126,7 @@ class Held:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise _refused(path, error) from error
+            raise refused(path, error) from error
         with contextlib.suppress(OSError):  # a cache that others own is used all the same
             os.utime(path)
         return True
@@ -133,7 +142,7 @@ class Held:
             self._hold(_checkpoint(path))  # before others see it who make room
             os.replace(file, path)
         except OSError as error:
-            raise _refused(path, error) from error
+            raise refused(path, error) from error
 
     def _hold(self, where: Path) -> None:
         with self._changing:
@@ -175,7 +184,7 @@ def bringing(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except OSError as error:
-        raise _refused(Path(lock.lock_file), error) from error
+        raise refused(Path(lock.lock_file), error) from error
     try:
         yield
     finally:
@@ -202,11 +211,36 @@ def arriving() -> Iterator[Path]:
     try:
         temporary = Path(tempfile.mkdtemp(dir=parent))
     except OSError as error:
-        raise _refused(parent, error) from error
+        raise refused(parent, error) from error
     try:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def resumable(path: Path) -> Iterator[Path]:
+    """Make the directory in which one file arrives; after an error it stays, for a day.
+
+    Who brings the file again finds there what has arrived. Only for whoever keeps all others from
+    bringing it (`bringing`).
+
+    Args:
+        path: The place that the file is to have.
+
+    Raises:
+        StorageError: The cache can't be written.
+    """
+    name = hashlib.sha256(str(path.relative_to(folder())).encode()).hexdigest()[:32]
+    temporary = _arriving() / name
+    _make(temporary)
+    os.utime(temporary)  # for another day
+    try:
+        yield temporary
+    except FormatError:  # nothing of it is worth keeping
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _arriving() -> Path:
@@ -289,10 +323,11 @@ def _make(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
-def _refused(path: Path, error: OSError) -> StorageError:
+def refused(path: Path, error: OSError) -> StorageError:
+    """Return what to raise where the disk refused something in the cache."""
     return StorageError(
         f"The cache {settings.cache_directory()} can't be used: {path}: {error.strerror}. "
         "TRACKER_CACHE_DIR names another."

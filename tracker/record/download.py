@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracker.errors import CorruptCheckpointError, NotFoundError
+from tracker.errors import CorruptCheckpointError, FormatError, NotFoundError
 from tracker.record import cache, mlflow_bar, neighbours
 from tracker.record.parallel import Running
+from tracker.record.parts import WORTH_PARTS, download_parts
 from tracker.record.retrying import tried_again
 
 
@@ -25,6 +26,7 @@ class Wanted:
         size: Its bytes, if they are known.
         accept: Called with the directory in which it has arrived; raises if it is not what it
             should be.
+        accept_resumed: The same, of a file of which parts were there from an earlier time.
     """
 
     checkpoint: str
@@ -32,6 +34,7 @@ class Wanted:
     places: Callable[[], Iterable[str]]
     size: int | None = None
     accept: Callable[[Path], object] = lambda directory: None
+    accept_resumed: Callable[[Path], object] = lambda directory: None
 
     @property
     def path(self) -> Path:
@@ -121,14 +124,22 @@ def bring(
     with cache.bringing(wanted.path):
         if held.add(wanted.path, wanted.size):
             return
-        for uri in wanted.places():
-            with cache.arriving() as directory, watched(directory):
-                try:
-                    file = _downloaded(uri, wanted, directory)
-                except NotFoundError:
-                    continue
-                held.enter(file, wanted.path)
-            return
+        large = (wanted.size or 0) >= WORTH_PARTS
+        arriving = cache.resumable(wanted.path) if large else cache.arriving()
+        with arriving as directory, watched(directory):
+            held.enter(download(wanted, directory), wanted.path)
+
+
+def download(wanted: Wanted, directory: Path) -> Path:
+    """Download one file into a directory, under its own name, and return its path.
+
+    Raises:
+        NotFoundError: It is in none of its places.
+        CorruptCheckpointError: See `Downloads.finish`, as for all others.
+    """
+    for uri in wanted.places():
+        with contextlib.suppress(NotFoundError):
+            return _downloaded(uri, wanted, directory)
     raise NotFoundError(
         f"the file {wanted.file} of checkpoint {wanted.checkpoint} is gone: it was deleted or moved"
     )
@@ -136,12 +147,32 @@ def bring(
 
 @tried_again
 def _downloaded(uri: str, wanted: Wanted, directory: Path) -> Path:
-    with mlflow_bar.hidden():
-        file = neighbours.download_file(uri, wanted.file, directory)
-    size = file.stat().st_size
+    path = cache.within(directory, wanted.checkpoint, wanted.file)
+    resumed = _in_parts(uri, wanted, path)
+    if resumed is None:
+        with mlflow_bar.hidden():
+            neighbours.download_file(uri, wanted.file, directory).replace(path)
+    size = path.stat().st_size
     if wanted.size not in (None, size):
         raise CorruptCheckpointError(
             f"{uri}/{wanted.file}: {size} bytes arrived, but {wanted.size} were written."
         )
-    wanted.accept(file.parent)
-    return file
+    wanted.accept(directory)
+    if resumed:
+        try:
+            wanted.accept_resumed(directory)
+        except FormatError:
+            path.unlink()  # so that it comes from its beginning
+            return _downloaded(uri, wanted, directory)
+    return path
+
+
+def _in_parts(uri: str, wanted: Wanted, path: Path) -> bool | None:
+    """Download a large file in parts, if that can be; see `parts.download_parts`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if wanted.size is None or wanted.size < WORTH_PARTS:
+            return None
+        return download_parts(uri, wanted.file, path, wanted.size)
+    except OSError as error:
+        raise cache.refused(path, error) from error
