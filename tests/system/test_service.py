@@ -49,6 +49,8 @@ for experiment, loss in (("secret", 0.1), ("shared", 0.5)):
         for epoch in range(3):
             metrics = {"val_loss": loss / (epoch + 1), f"of_{experiment}": math.nan}
             tracker.log_checkpoint(torch.nn.Linear(2, 2), epoch=epoch, metrics=metrics)
+    best = tracker.best_checkpoint("val_loss", experiment=experiment)
+    tracker.register(best, f"model-of-{experiment}", alias="champion")
 """
 
 
@@ -263,6 +265,37 @@ def test_no_answer_names_what_may_not_be_seen(served: Served) -> None:
             assert identifier not in text, path
 
 
+def test_where_a_registered_version_comes_from_is_told_to_who_may_see_it(served: Served) -> None:
+    for name in ("shared", "secret"):
+        served.administer(
+            "3.0/mlflow/users/permissions/grant",
+            username=ADA[0],
+            resource_type="registered_model",
+            resource_id=f"model-of-{name}",
+            permission="READ",
+        )
+    models = served.ask("registered-models").json()["models"]
+    assert [(m["name"], m["aliases"]) for m in models] == [
+        ("model-of-secret", {"champion": 1}),
+        ("model-of-shared", {"champion": 1}),
+    ]
+    assert served.ask("registered-models", BOB).json() == {"models": []}
+    found = served.ask("registered-models/model-of-shared/versions/@champion").json()
+    assert found["version"] == 1
+    assert found["aliases"] == ["champion"]
+    assert found["checkpoint"]["id"] == served.ids["shared"][0]
+    assert found["checkpoint"]["experiment"] == "shared"
+    hidden = served.ask("registered-models/model-of-secret").json()
+    assert hidden["versions"][0]["checkpoint"] is None
+    assert hidden["versions"][0]["description"] == ""
+    shown = served.ask("registered-models/model-of-secret", ADMIN).json()
+    assert shown["versions"][0]["checkpoint"]["id"] == served.ids["secret"][0]
+    unseen = served.ask("registered-models/model-of-secret", BOB)
+    missing = served.ask("registered-models/model-of-nothing", BOB)
+    assert unseen.status_code == missing.status_code == 404
+    assert unseen.text.replace("secret", "nothing") == missing.text
+
+
 INJECTIONS = [
     "' OR '1'='1",
     "'; DROP TABLE tracker_checkpoints; --",
@@ -357,8 +390,6 @@ def test_a_checkpoint_is_found_as_soon_as_it_is_logged(
     logged = log(epoch=7, metrics={"val_loss": 0.7})
     assert tracker.get_checkpoint(logged.run_id) == logged
     assert tracker.search_checkpoints("metrics.val_loss = 0.7") == [logged]
-    served.administer("2.0/mlflow/runs/delete", run_id=logged.run_id)
-    served.administer("2.0/mlflow/runs/restore", run_id=logged.run_id)
 
 
 def test_wrong_credentials_are_said_to_be_so(

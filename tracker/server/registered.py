@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -31,7 +31,8 @@ class Lineage:
     """A version of a registered model, and where it comes from.
 
     Attributes:
-        version: The version.
+        version: The version; without description and tags if it was made from a checkpoint that
+            the caller may not see.
         aliases: Those that it has now, sorted.
         checkpoint: What it was made from, if the caller may see that; None also if it was made
             from something else.
@@ -65,7 +66,8 @@ def lineage(view: View, model: Model, version: Version) -> Lineage:
             return Lineage(version, aliases, found[0], True)
     told = registered.checkpoint_of(version)
     if told is not None and told.experiment_id not in view.visible:
-        told = None
+        # Description and tags of a version tell of its checkpoint.
+        return Lineage(replace(version, description="", tags={}), aliases, None, False)
     return Lineage(version, aliases, told, False)
 
 
