@@ -17,7 +17,7 @@ def epochs(catalog: Engine, runs: list[str], most: int = 100, **more: object) ->
     return [point.epoch for run in found.values() for point in run.points]
 
 
-def test_the_points_of_a_run_come_in_the_order_of_its_epochs_and_steps(catalog: Engine) -> None:
+def test_the_points_of_a_run_come_in_the_order_of_its_epochs_and_of_time(catalog: Engine) -> None:
     put_all(catalog, [*of_run(2, 0.5, 0.3), *of_run(1, 0.9)])
     put(catalog, record(1, id="m-late", run_id="run-2", step=120, metrics={"loss": 0.1}))
     put(catalog, record(0, id="m-none", run_id="run-2", epoch=None, metrics={"loss": 0.2}))
@@ -61,3 +61,13 @@ def test_points_are_those_that_match_the_filter(catalog: Engine) -> None:
 
     assert [point.epoch for point in found["run-1"].points] == [0, 1]
     assert curve_points(catalog, ALL, "loss", [], most_per_run=100) == {}
+
+
+def test_runs_that_may_not_be_seen_have_no_points(catalog: Engine) -> None:
+    put_all(catalog, [*of_run(1, 0.5), *of_run(2, 0.4, experiment_id="8", experiment="letters")])
+
+    seen = Scope(visible=frozenset({"8"}))
+
+    assert list(curve_points(catalog, seen, "loss", ["run-1", "run-2"], most_per_run=9)) == [
+        "run-2"
+    ]

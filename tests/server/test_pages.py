@@ -123,6 +123,17 @@ def test_an_experiment_shows_its_runs_as_curves_the_best_run_first(
     assert rows(answer)[0] == "m-run-b-1"  # the newest
 
 
+def test_a_metric_that_nothing_has_is_told_and_another_is_shown(
+    client: TestClient, engine: Engine
+) -> None:
+    put_runs(engine, {"run-a": [0.5]})
+
+    answer = client.get("/experiments/7", params={"metric": "val_los"})
+
+    assert "Did you mean 'val_loss'?" in Page(answer).text
+    assert drawing(answer)["metric"] == "val_loss"
+
+
 def test_a_filter_restricts_the_curves_and_the_table_alike(
     client: TestClient, engine: Engine
 ) -> None:

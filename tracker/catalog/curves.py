@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, case, func, or_, select
 
-from tracker.catalog.scope import Scope, metric_conditions
+from tracker.catalog.scope import Scope, metric_conditions, visible_runs
 from tracker.catalog.tables import Checkpoint, Metric
 from tracker.catalog.transactions import reading
 
@@ -43,7 +43,7 @@ class RunPoints:
     """The points of one run's curve.
 
     Attributes:
-        points: Its checkpoints by epoch, step and time; not all if there are too many.
+        points: Its checkpoints by epoch and time; not all if there are too many.
         total: How many there are.
     """
 
@@ -64,7 +64,7 @@ def curve_points(
 
     Args:
         engine: The catalog.
-        scope: Which checkpoints; its run is ignored.
+        scope: Its filter, and what may be seen; where else it is about is ignored.
         metric: The metric's name.
         run_ids: The runs.
         most_per_run: Of a run with more, about so many at equal distances are returned, and the
@@ -77,7 +77,9 @@ def curve_points(
     if not run_ids:
         return {}
     with reading(engine) as connection:
-        conditions = metric_conditions(connection, scope)
+        run_ids = visible_runs(connection, run_ids, scope.visible)
+        # Nothing of the experiment: a run's index does not hold it.
+        conditions = metric_conditions(connection, Scope(filter_string=scope.filter_string))
         rows = connection.execute(_thinned(conditions, metric, run_ids, most_per_run, kept))
         return {
             run_id: _run_points(list(of_run))
@@ -86,14 +88,19 @@ def curve_points(
 
 
 def _run_points(rows: Sequence[Row[Any]]) -> RunPoints:
-    return RunPoints(tuple(map(_point, rows)), rows[0].total)
-
-
-def _point(row: Row[Any]) -> Point:
-    named = row._asdict()
-    value = named.pop("value")
-    del named["total"]
-    return Point(**named, value=math.nan if value is None else value)
+    points = (
+        Point(
+            run_id=row.run_id,
+            checkpoint_id=row.checkpoint_id,
+            name=row.name,
+            epoch=row.epoch,
+            step=row.step,
+            created_at=row.created_at,
+            value=math.nan if row.value is None else row.value,
+        )
+        for row in rows
+    )
+    return RunPoints(tuple(points), rows[0].total)
 
 
 def _thinned(
@@ -103,46 +110,33 @@ def _thinned(
     most_per_run: int,
     kept: Collection[str],
 ) -> Select[Any]:
-    by_time = (
-        Metric.epoch.asc().nulls_first(),
-        Checkpoint.step.asc().nulls_first(),
-        Metric.created_at,
-        Metric.checkpoint_id,
-    )
+    # First which, from the metrics' index; then the rest of those alone.
+    by_time = (Metric.epoch.asc().nulls_first(), Metric.created_at, Metric.checkpoint_id)
     position = func.row_number().over(partition_by=Metric.run_id, order_by=by_time)
-    total = func.count().over(partition_by=Metric.run_id)
     numbered = (
         select(
-            Metric.run_id,
-            Metric.checkpoint_id,
-            Checkpoint.name,
-            Metric.epoch,
-            Checkpoint.step,
-            Metric.created_at,
-            Metric.value,
+            *(Metric.run_id, Metric.checkpoint_id, Metric.epoch, Metric.created_at, Metric.value),
             (position - 1).label("position"),
-            total.label("total"),
+            func.count().over(partition_by=Metric.run_id).label("total"),
         )
-        .where(
-            *conditions,
-            Checkpoint.id == Metric.checkpoint_id,
-            Metric.run_id.in_(run_ids),
-            Metric.key == metric,
-        )
+        .where(*conditions, Metric.run_id.in_(run_ids), Metric.key == metric)
         .subquery()
     )
     row = numbered.c
     stride = case(
         (row.total > most_per_run, (row.total + most_per_run - 1) // most_per_run), else_=1
     )
+    chosen = or_(
+        row.position % stride == 0,
+        row.position == row.total - 1,
+        row.checkpoint_id.in_(kept),
+    )
     return (
-        select(*(column for column in row if column.name != "position"))
-        .where(
-            or_(
-                row.position % stride == 0,
-                row.position == row.total - 1,
-                row.checkpoint_id.in_(kept),
-            )
+        select(
+            *(row.run_id, row.checkpoint_id, Checkpoint.name, row.epoch, Checkpoint.step),
+            *(row.created_at, row.total, row.value),
         )
+        .join(Checkpoint, Checkpoint.id == row.checkpoint_id)
+        .where(chosen)
         .order_by(row.run_id, row.position)
     )

@@ -81,7 +81,10 @@ def experiment_page(
         CatalogError: The database can't be reached.
     """
     metrics = catalog.metric_names(engine, scope)
-    metric = asked.metric if asked.metric in metrics else main_metric(metrics)[0]
+    metric_error = _unknown_metric(asked.metric, metrics)
+    if metric_error:
+        asked = replace(asked, metric="")
+    metric = asked.metric or main_metric(metrics)[0]
     mode = _mode(asked.mode, metric)
     error = _error_of(lambda: catalog.parse_filter(asked.filter))
     filtered = scope if error else replace(scope, filter_string=asked.filter)
@@ -98,6 +101,7 @@ def experiment_page(
         "name": summary.name,
         "metrics": metrics,
         "metric": metric,
+        "metric_error": metric_error,
         "inferred": inferred_mode(metric),
         "asked_mode": asked.mode,
         "filter": asked.filter,
@@ -125,6 +129,13 @@ def _mode(given: str, metric: str) -> Mode | None:
     if given == "min":
         return "min"
     return "max" if given == "max" else inferred_mode(metric)
+
+
+def _unknown_metric(asked: str, metrics: Sequence[str]) -> str:
+    if not asked or asked in metrics:
+        return ""
+    near = catalog.did_you_mean(asked, metrics)
+    return f"No checkpoint of this experiment has the metric {catalog.quoted(asked)}. {near}"
 
 
 def _error_of(read: Any) -> str:
