@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -262,6 +263,19 @@ def test_of_two_who_register_a_checkpoint_at_once_the_first_version_stays(
     late = registering.register(checkpoint.record, "digits-cnn")
     assert late.version == 1
     assert [each.version for each in tracker.registered_versions("digits-cnn")] == [1]
+
+
+def test_several_who_register_at_once_make_one_version_of_each_checkpoint() -> None:
+    from tracker.registry.register import register
+
+    checkpoints = [log(Net(hidden=4), epoch=epoch) for epoch in range(3)]
+    with ThreadPoolExecutor(4) as people:
+        done = list(people.map(lambda each: register(each.record, "new"), checkpoints * 2))
+    found = {each.version: each.epoch for each in tracker.registered_versions("new")}
+    assert sorted(map(str, found.values())) == ["0", "1", "2"]
+    assert {each.version: each.epoch for each in done} == found
+    for version in found:
+        assert type(tracker.load_model(f"models:/new/{version}")) is Net
 
 
 @pytest.mark.parametrize(
