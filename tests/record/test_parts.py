@@ -38,6 +38,7 @@ class Server(ThreadingHTTPServer):
         self.uri = f"http://127.0.0.1:{self.server_port}"
         self.ranges: list[tuple[str, str]] = []
         self.ignores_ranges = False
+        self.status = 206
         self.breaks_at: set[int] = set()
         self.storage: str | None = None
         self.content = CONTENT
@@ -70,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(206, data[:10], {"Content-Range": total, "Content-Length": str(len(data))})
             self.close_connection = True
             return
-        self.answer(206, data, {"Content-Range": total})
+        self.answer(self.server.status, data, {"Content-Range": total})
 
     def answer(self, status: int, data: str | bytes, headers: dict[str, str] | None = None) -> None:
         body = data.encode() if isinstance(data, str) else data
@@ -175,6 +176,15 @@ def test_a_server_without_ranges_sends_the_whole_once(server: Server, path: Path
     assert fetch(path) is False
     assert path.read_bytes() == CONTENT
     assert len(server.ranges) == 1
+
+
+def test_a_range_is_one_whatever_status_an_object_storage_gives_it(
+    server: Server, path: Path
+) -> None:
+    server.status = 200
+    assert fetch(path) is False
+    assert path.read_bytes() == CONTENT
+    assert len(server.ranges) == 10
 
 
 def test_a_file_of_another_size_is_refused(server: Server, path: Path) -> None:
