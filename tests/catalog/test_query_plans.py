@@ -89,7 +89,17 @@ NAMES: dict[str, Question] = {
 PARETO: dict[str, Question] = {
     "pareto": lambda e: pareto(e, EXPERIMENT, {"loss": "min", "accuracy": "max"}),
 }
+SEEN = Scope(visible=frozenset({"0", "1", "of no checkpoint"}))
+OF_THOSE_SEEN: dict[str, Question] = {
+    "best seen": lambda e: best(e, SEEN, "loss", "min"),
+    "top seen": lambda e: top(e, SEEN, "loss", "min", 10),
+    "latest seen": lambda e: latest(e, SEEN),
+    "best of each run seen": lambda e: best_of_each_run(e, SEEN, "loss", "min"),
+    "pareto seen": lambda e: pareto(e, SEEN, {"loss": "min", "accuracy": "max"}),
+    "names seen": lambda e: metric_names(e, SEEN),
+}
 QUESTIONS: dict[str, Question] = {
+    **OF_THOSE_SEEN,
     **{name: question for name, (question, _) in {**BEST, **LOOKED_UP}.items()},
     **SEVERAL,
     **OF_EACH_RUN,
@@ -269,6 +279,16 @@ def test_the_best_of_each_run_is_a_look_up_for_each(
     assert "tracker_metrics_best_of_run" in plan
     assert "tracker_checkpoints_runs" in plan
     assert not re.search(r"SCAN tracker_[cm]|Seq Scan on tracker_(checkpoints|metrics)", plan), plan
+
+
+@every_plan
+@pytest.mark.parametrize("name", OF_THOSE_SEEN)
+def test_what_may_be_seen_is_found_without_looking_at_all_there_is(
+    plans: Plans, name: str, analyzed: bool
+) -> None:
+    for plan in plans[name, analyzed]:
+        assert "USING" in plan or "Index" in plan, plan
+        assert not re.search(r"SCAN tracker_[cm]\w+$|Seq Scan on tracker_metrics", plan), plan
 
 
 @every_plan

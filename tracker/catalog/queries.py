@@ -175,8 +175,14 @@ def by_id(
         return []
     prefixes = (id_or_prefix, f"m-{id_or_prefix}")
     with reading(engine) as connection:
-        # One by one: of both at once a database may look through all ids.
         seen = checkpoint_conditions(connection, Scope(visible=visible))
+        # A whole id is looked up by itself: the beginning of one may be looked for in all
+        # checkpoints that may be seen.
+        for id_ in prefixes if seen else ():
+            whole = _ids(connection, select(Checkpoint.id).where(Checkpoint.id == id_, *seen))
+            if whole:
+                return load_records(connection, whole)
+        # One by one: of both at once a database may look through all ids.
         ids = [
             id_
             for prefix in prefixes

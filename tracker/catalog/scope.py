@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, false, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tracker.catalog.conditions import condition_clause
@@ -104,7 +104,10 @@ def _placed(
 
 
 def _one_of(column: InstrumentedAttribute[Any], ids: Sequence[str]) -> ColumnElement[bool]:
-    # With one experiment, the usual case, an equality lets the index give the order, too.
+    # With one experiment, the usual case, an equality lets the index give the order, too. With none,
+    # a database that is told so looks at nothing; in an empty list it would look for every row.
+    if not ids:
+        return false()
     return column == ids[0] if len(ids) == 1 else column.in_(ids)
 
 
