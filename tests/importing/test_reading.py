@@ -35,6 +35,12 @@ def test_a_history_by_steps_is_read_by_steps_and_tells_the_epoch() -> None:
     assert (whole.epoch, whole.metrics) == (1, {"val_loss": 0.25})
 
 
+def test_a_bare_number_in_a_name_counts_only_where_nothing_else_does() -> None:
+    known = completed(Contents("training dict", {}, epoch=3), file("checkpoint_7.pt"), {})
+    assert (known.epoch, known.step) == (3, None)
+    assert completed(Contents("state_dict", {}), file("checkpoint_7.pt"), {}).step == 7
+
+
 @pytest.mark.parametrize(
     ("name", "epoch", "step"),
     [

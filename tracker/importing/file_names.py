@@ -51,11 +51,13 @@ class Named:
         epoch: The epoch.
         step: The step.
         metrics: Values by name; one without a name is ``score``.
+        is_guess: Whether epoch or step is a bare number, as of ``model_10``, which might be either.
     """
 
     epoch: int | None = None
     step: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    is_guess: bool = False
 
 
 def read_name(name: str) -> Named:
@@ -106,6 +108,7 @@ def _sorted_out(said: dict[str, float], rest: str, *, of_files: str) -> Named:
     """Return what pairs and words say; ``checkpoint-5`` means the step, of timm the epoch."""
     counts: dict[str, int] = {}
     metrics: dict[str, float] = {}
+    is_guess = False
     for key, value in said.items():
         words = {word.lower() for word in _SEPARATORS.split(key)}
         kind = "epoch" if words & _EPOCHS else "step" if words & _STEPS else ""
@@ -119,9 +122,10 @@ def _sorted_out(said: dict[str, float], rest: str, *, of_files: str) -> Named:
             kind, is_sure = _counted(words_of[-1].lower(), of_files)
             if kind and (is_sure or not counts) and _is_count(float(found[2])):
                 counts.setdefault(kind, int(found[2]))
+                is_guess = not is_sure
         elif "." in found[2]:
             metrics.setdefault(_metric_name(words_of), float(found[2]))
-    return Named(counts.get("epoch"), counts.get("step"), metrics)
+    return Named(counts.get("epoch"), counts.get("step"), metrics, is_guess)
 
 
 def _counted(word: str, of_files: str) -> tuple[str, bool]:

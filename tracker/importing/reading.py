@@ -140,10 +140,13 @@ def completed(contents: Contents, found: Found, points: Points) -> Contents:
         points: The values of its run's metrics by name and step; empty if it has no run.
     """
     named = _named(found)
-    epoch = _either(contents.epoch, _epoch_at(contents.step, points))
-    contents = replace(
-        contents, epoch=_either(epoch, named.epoch), step=_either(contents.step, named.step)
-    )
+    contents = replace(contents, epoch=_either(contents.epoch, _epoch_at(contents.step, points)))
+    if not named.is_guess or (contents.epoch is None and contents.step is None):
+        contents = replace(
+            contents,
+            epoch=_either(contents.epoch, named.epoch),
+            step=_either(contents.step, named.step),
+        )
     of_run = _metrics_at(contents, points)
     return replace(contents, metrics={**named.metrics, **of_run, **contents.metrics})
 
@@ -153,7 +156,7 @@ def _named(found: Found) -> Named:
     said = read_name(basename(found.name))
     if said.epoch is None and said.step is None:
         outer = read_name(basename(dirname(found.name)))
-        return Named(outer.epoch, outer.step, said.metrics or outer.metrics)
+        return replace(outer, metrics=said.metrics or outer.metrics)
     return said
 
 
