@@ -83,7 +83,7 @@ def test_a_long_run_keeps_its_best_and_its_last_checkpoint(engine: Engine) -> No
     assert chart.thinned
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.7e308])
 def test_what_is_no_finite_number_is_a_gap_and_survives_json(engine: Engine, value: float) -> None:
     catalog.put_all(engine, of_run(1, 0.5, value, 0.25))
 

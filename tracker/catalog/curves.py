@@ -10,7 +10,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, case, func, or_, select
 
-from tracker.catalog.scope import Scope, metric_conditions, visible_runs
+from tracker.catalog.scope import (
+    Scope,
+    checkpoint_conditions,
+    metric_conditions,
+    visible_runs,
+)
 from tracker.catalog.tables import Checkpoint, Metric
 from tracker.catalog.transactions import reading
 
@@ -64,7 +69,7 @@ def curve_points(
 
     Args:
         engine: The catalog.
-        scope: Its filter, and what may be seen; where else it is about is ignored.
+        scope: Which checkpoints; their runs are within it.
         metric: The metric's name.
         run_ids: The runs.
         most_per_run: Of a run with more, about so many at equal distances are returned, and the
@@ -78,9 +83,12 @@ def curve_points(
         return {}
     with reading(engine) as connection:
         run_ids = visible_runs(connection, run_ids, scope.visible)
-        # Nothing of the experiment: a run's index does not hold it.
+        # Nothing of the experiment at first: a run's index does not hold it.
         conditions = metric_conditions(connection, Scope(filter_string=scope.filter_string))
-        rows = connection.execute(_thinned(conditions, metric, run_ids, most_per_run, kept))
+        query = _thinned(conditions, metric, run_ids, most_per_run, kept)
+        rows = connection.execute(
+            query.where(*checkpoint_conditions(connection, scope.without_filter()))
+        )
         return {
             run_id: _run_points(list(of_run))
             for run_id, of_run in groupby(rows, key=lambda row: str(row.run_id))

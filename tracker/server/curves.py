@@ -19,6 +19,7 @@ COLOURS = 8
 """The first runs have a colour of their own; nobody tells more apart."""
 
 _MAGNITUDES = 20.0
+_LARGEST_DRAWN = 1e300
 
 Axis = Literal["epoch", "step", "checkpoint"]
 
@@ -50,7 +51,7 @@ class Chart:
         curves: The curves, the best run first.
         runs: How many runs there are, drawn or not.
         thinned: Whether not every checkpoint of the runs has a dot.
-        gaps: How many checkpoints have no number for the metric, or an infinite one.
+        gaps: How many checkpoints have a value that can't be drawn: NaN, or an infinity.
     """
 
     metric: str
@@ -109,7 +110,7 @@ def make_chart(engine: Engine, scope: Scope, metric: str, mode: Mode | None) -> 
         for run in run_ids
         if run in by_run
     )
-    gaps = sum(not math.isfinite(each.value) for points in by_run.values() for each in points)
+    gaps = sum(_drawn(each.value) is None for points in by_run.values() for each in points)
     thinned = any(len(of_run.points) < of_run.total for of_run in found_points.values())
     return Chart(metric, axis, curves, runs, thinned, gaps)
 
@@ -165,8 +166,8 @@ def drawing(chart: Chart) -> Json:
 
 
 def _drawn(value: float) -> float | int | None:
-    """Return a number without digits that no screen shows."""
-    if not math.isfinite(value):
+    """Return a number without digits that no screen shows; None if it can't be drawn."""
+    if not abs(value) <= _LARGEST_DRAWN:  # NaN is not
         return None
     short = float(f"{value:.7g}")
     return int(short) if short.is_integer() and abs(short) < 1e15 else short

@@ -29,8 +29,8 @@ _HEADINGS = {
     405: ("This page is only there to be read", "Nothing can be changed here."),
     503: (
         "Not available at the moment",
-        "Nothing is lost. Reload this page in a few seconds; if it stays so, ask whoever runs "
-        "MLflow, and see the log of the tracker service.",
+        "Nothing is lost. Reload this page; if it stays so, ask whoever runs MLflow, and see the "
+        "log of the tracker service.",
     ),
 }
 _OTHERWISE = ("Something went wrong", "Reload this page; if it stays so, see the service's log.")
