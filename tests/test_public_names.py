@@ -114,10 +114,10 @@ def test_listing_imports_neither_torch_nor_mlflow(workplace: Path) -> None:
         assert not imported & {"torch", "mlflow"}
 
 
-def test_loading_the_best_imports_no_sqlalchemy(workplace: Path) -> None:
-    log(epoch=6, metrics={"val_loss": 0.5})
+def test_loading_the_best_or_that_of_an_id_imports_no_sqlalchemy(workplace: Path) -> None:
+    found = log(epoch=6, metrics={"val_loss": 0.5}).id
     best = "tracker.best_checkpoint('val_loss', experiment='Default')"
-    statement = f"import torch, tracker; {best}.load_model()"
+    statement = f"import torch, tracker; {best}.load_model(); tracker.load_model('{found}')"
     imported = modules_after(statement, workplace)
     assert "torch" in imported
     assert not imported & {"sqlalchemy", "alembic", "mlflow"}

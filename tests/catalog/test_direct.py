@@ -96,9 +96,9 @@ def test_finds_the_whole_record(uri: str) -> None:
     wanted = record(3, metrics={"nan": math.nan, "val_loss": 0.1}, tags={"ü'": 'a"'}, step=None)
     fill(uri, record(1), wanted, record(2))
 
-    found = direct.best(uri, "val_loss", "min")
-
-    assert same(found, wanted)
+    assert same(direct.best(uri, "val_loss", "min"), wanted)
+    assert same(direct.by_id(uri, wanted.id), wanted)
+    assert direct.by_id(uri, wanted.id[:-1]) is None
 
 
 def test_a_relative_path_and_one_with_odd_characters_are_found(

@@ -1,10 +1,11 @@
-"""The best checkpoint of a SQLite catalog, asked with the standard library alone.
+"""The checkpoint that a model is loaded from: the best, or that of an id, without SQLAlchemy.
 
-To import SQLAlchemy takes longer than to find the best of a million checkpoints and to map its
-weights, and where a model is loaded that is often all that a process asks. So this one question has
-a short way, where everything is as usual. Whatever is not (another database, another schema, a file
-that is locked or damaged, an experiment with several ids, nothing found) is None here and goes the
-way of `queries`, which waits, upgrades and knows every error. Tests hold both ways to one answer.
+To import it takes longer than to find the best of a million checkpoints and to map its weights, and
+where a model is loaded that is often all that a process asks. So these two questions have a short
+way to a SQLite file, where everything is as usual. Whatever is not (another database, another
+schema, a file that is locked or damaged, an experiment with several ids, nothing found) is None
+here and goes the way of `queries`, which waits, upgrades and knows every error. Tests hold both
+ways to one answer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sqlite3
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,20 @@ def best(
         experiment: Only checkpoints of the experiment of this name.
         run_id: Only checkpoints of this run.
     """
+    return _answer(
+        tracking_uri, lambda connection: _best(connection, metric, mode, experiment, run_id)
+    )
+
+
+def by_id(tracking_uri: str, id_: str) -> CheckpointRecord | None:
+    """Return the checkpoint of a whole id, or None: then `queries.by_id` has to be asked."""
+    return _answer(tracking_uri, lambda connection: id_)
+
+
+def _answer(
+    tracking_uri: str, find: Callable[[sqlite3.Connection], str | None]
+) -> CheckpointRecord | None:
+    """Return the checkpoint whose id is found, if all is as usual."""
     file = _usual_file(tracking_uri)
     if file is None:
         return None
@@ -52,7 +68,7 @@ def best(
             connection.execute("BEGIN")  # all that follows sees one moment
             if _values(connection, f"SELECT version_num FROM {VERSION_TABLE}") != [head_revision()]:
                 return None
-            found = _best(connection, metric, mode, experiment, run_id)
+            found = find(connection)
             return None if found is None else _record(connection, found)
     except (sqlite3.Error, UnicodeError):
         return None  # the other way meets the same, and says what it is

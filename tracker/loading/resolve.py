@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tracker import settings
+from tracker.catalog import direct
 from tracker.errors import InvalidArgumentError, NotFoundError
 from tracker.loading import find
 from tracker.loading.mirror import open_current
@@ -69,6 +71,10 @@ def _is_version(which: str) -> bool:
 
 def _of_id(identifier: str) -> CheckpointRecord:
     """Return the checkpoint of an id, also that of the files of a registered version."""
+    if _LOGGED_MODEL.fullmatch(identifier):
+        known = direct.by_id(settings.tracking_uri(), identifier)
+        if known is not None:
+            return known
     try:
         return find.by_id(open_current(), identifier)
     except NotFoundError:
