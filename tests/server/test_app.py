@@ -126,6 +126,13 @@ def test_troubles_with_the_database_are_for_the_log(tmp_path: Path) -> None:
     assert "mlflow.db" not in answer.text
 
 
+def test_a_question_in_an_address_is_held_to_the_same(client: TestClient) -> None:
+    for query in ("order_by=epoch&" * 101, "max_results=1.5", "max_results=2000", "offset=-1"):
+        answer = client.get(f"/api/1/search?{query}")
+        assert answer.status_code == 400
+        assert answer.json()["error"] == "InvalidArgumentError"
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_there_is_no_method_that_changes_anything(
     app: FastAPI, client: TestClient, method: str

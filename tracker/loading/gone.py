@@ -1,12 +1,14 @@
 """A checkpoint whose files are not there: is it gone from MLflow, too?
 
-A mirror learns of deleted logged models by `tracker reindex` alone, so it may still name one.
+A mirror learns of deleted logged models by `tracker reindex` alone, so it may still name one; so
+may a tracker service, which makes its catalog again every few minutes.
 """
 
 from __future__ import annotations
 
 from tracker import catalog, settings
 from tracker.errors import NotFoundError, TrackerError
+from tracker.service import location
 from tracker.types import CheckpointRecord
 
 
@@ -14,22 +16,29 @@ def forgotten(record: CheckpointRecord) -> NotFoundError | None:
     """Take a checkpoint out of the mirror in force if MLflow has it no more.
 
     Returns:
-        What to tell about it, or None if there is no mirror, MLflow still has the checkpoint, or
-        can't be asked.
+        What to tell about it, or None if there is neither mirror nor service, MLflow still has the
+        checkpoint, or can't be asked.
     """
     uri = settings.tracking_uri()
-    if not catalog.is_mirror(uri):
+    service = location.in_force(uri)
+    if service is None and not catalog.is_mirror(uri):
         return None
     from tracker.record import logged_models
 
     try:
         if logged_models.is_there(record.id):
             return None
-        catalog.remove(catalog.open_for_reading(uri), record.id)
+        if service is None:
+            catalog.remove(catalog.open_for_reading(uri), record.id)
     except TrackerError:
         return None  # that its files are missing is the error to tell
+    what = f"Checkpoint {record.id} ({record.experiment}, {record.name}) was deleted in MLflow."
+    if service is not None:
+        return NotFoundError(
+            f"{what} The tracker service {settings.display_uri(service.url)} named it still; every "
+            "few minutes it compares everything with MLflow."
+        )
     return NotFoundError(
-        f"Checkpoint {record.id} ({record.experiment}, {record.name}) was deleted in MLflow. The "
-        "local mirror named it still, and has now forgotten it: ask again for what there is, or "
-        "run `tracker reindex` to compare everything."
+        f"{what} The local mirror named it still, and has now forgotten it: ask again for what "
+        "there is, or run `tracker reindex` to compare everything."
     )

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from tracker.errors import (
@@ -37,6 +38,7 @@ def install(app: FastAPI) -> None:
     """Make an application answer with JSON whatever goes wrong."""
     app.add_exception_handler(TrackerError, _ours)
     app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(ValidationError, _not_valid)  # of a question in an address
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -73,7 +75,7 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 def _not_valid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError | ValidationError)
     # Without what was given: it may be 3 MB.
     reasons = "; ".join(
         f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}"[:500]
@@ -85,7 +87,8 @@ def _not_valid(request: Request, error: Exception) -> JSONResponse:
 def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return _answer(404, "NotFoundError", "There is nothing at this address. See docs.")
+        message = "There is nothing at this address; api/1/openapi.json says what there is."
+        return _answer(404, "NotFoundError", message)
     if error.status_code == 405:
         message = "The service is there to be asked, and changes nothing: there is no such method."
         return _answer(405, "InvalidArgumentError", message, error.headers)

@@ -13,7 +13,8 @@ Number = Annotated[
     Field(description="A number; NaN and infinities, which JSON lacks, as texts."),
 ]
 Experiments = Annotated[
-    list[str] | None, Field(description="Only in experiments of these names; none: in all.")
+    list[str] | None,
+    Field(max_length=1_000, description="Only in experiments of these names; none: in all."),
 ]
 RunId = Annotated[str | None, Field(description="Only of this run.")]
 FilterString = Annotated[
@@ -43,7 +44,8 @@ class SearchQuestion(Place):
     """Which checkpoints, in which order."""
 
     order_by: Annotated[
-        list[str] | None, Field(description="`metrics.val_loss ASC`; else the newest first.")
+        list[str] | None,
+        Field(max_length=100, description="`metrics.val_loss ASC`; else the newest first."),
     ] = None
     max_results: MaxResults = 100
     offset: Offset = 0

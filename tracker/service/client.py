@@ -103,6 +103,7 @@ def _session() -> Session:
         status_forcelist=(502, 504),
         allowed_methods=None,
         raise_on_status=False,
+        respect_retry_after_header=False,  # while MLflow is away, people want to know at once
     )
     session = requests.Session()
     for scheme in ("http://", "https://"):
