@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.models import Net, Tied
 from tests.training import log, same, train_epoch
 from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
 from tracker.importing.outcome import ImportedCheckpoint
+from tracker.record import artifacts
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -191,6 +193,28 @@ def test_checkpoints_of_autologging_stay_in_their_run_with_its_curves_as_they_we
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
     assert {(point.step, point.value) for point in history} == {(0, 0.5), (1, 0.4)}
     assert tracker.best_checkpoint("val_loss").step == 8
+
+
+def test_of_a_remote_store_only_the_checkpoints_come_and_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mlflow.start_run() as run:
+        save("checkpoint.pth", {"state_dict": trained()[0].state_dict(), "epoch": 2})
+        mlflow.log_artifact("checkpoint.pth", "checkpoints/epoch_2")
+        mlflow.log_dict({"loss": 0.5}, "checkpoints/epoch_2/checkpoint_metrics.json")
+        mlflow.log_text("x" * 100, "notes/large.txt")
+    monkeypatch.setattr(artifacts, "local_directory", lambda uri: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    source = f"runs:/{run.info.run_id}"
+    for below in ("", "/checkpoints", "/checkpoints/epoch_2/checkpoint.pth"):
+        (outcome,) = tracker.import_checkpoints(f"{source}{below}", dry_run=True)
+        assert (outcome.status, outcome.epoch) == ("would be imported", 2)
+        assert (outcome.metrics, outcome.run) == ({"loss": 0.5}, run.info.run_id)
+        assert outcome.source == f"{source}/checkpoints/epoch_2/checkpoint.pth"
+    assert list((tmp_path / "temporary").iterdir()) == []
+    with pytest.raises(NotFoundError, match="no checkpoint is in it"):
+        tracker.import_checkpoints(f"{source}/notes")
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing() -> None:

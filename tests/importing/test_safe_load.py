@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import pathlib
 import pickle
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tests.models import Net
-from tracker.errors import CorruptCheckpointError, FormatError, UntrustedCheckpointError
+from tracker.errors import (
+    CorruptCheckpointError,
+    FormatError,
+    TrackerError,
+    UntrustedCheckpointError,
+)
+from tracker.importing.layouts import recognise
 from tracker.importing.safe_load import kind_of, load_safetensors, load_torch
 
 
@@ -156,6 +166,22 @@ def test_values_that_repeat_themselves_without_end_are_refused(saved: Callable[.
     circle.append(circle)
     with pytest.raises(FormatError, match="levels deep"):
         load_torch(saved(circle))
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_bytes_that_were_changed_are_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    buffer = io.BytesIO()
+    torch.save({"model": Net().state_dict(), "epoch": 3}, buffer)
+    changed = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, len(changed) - 1))
+        changed[at] = data.draw(st.integers(0, 255))
+    with tempfile.NamedTemporaryFile(suffix=".pth") as file:
+        file.write(changed)
+        file.flush()
+        with contextlib.suppress(TrackerError):
+            recognise(load_torch(Path(file.name)), file.name)
 
 
 def test_safetensors_of_others_are_read_and_absurd_headers_are_not(tmp_path: Path) -> None:

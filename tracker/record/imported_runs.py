@@ -11,7 +11,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Experiment
 from mlflow.tracking import MlflowClient
 
-from tracker.errors import NotFoundError, RecordError
+from tracker.errors import RecordError
 from tracker.record import mlflow_bar, runs, sessions
 from tracker.record.boundary import mlflow_errors
 from tracker.record.tags import PREFIX
@@ -159,19 +159,22 @@ def artifact_paths(client: MlflowClient, run_id: str, below: str) -> list[str]:
     return found
 
 
-def fetch_artifact(client: MlflowClient, run_id: str, path: str, into: Path) -> Path:
+def fetch_artifact(client: MlflowClient, run_id: str, path: str, into: Path) -> None:
     """Bring one artifact of a run into a folder, below which it has the path that it has there.
 
     Raises:
         NotFoundError: It is gone.
-        RecordError: MLflow refused or could not be reached.
+        RecordError: MLflow refused or could not be reached, or the path leads out of the folder.
     """
+    place = into / path
+    if ".." in place.parts or not place.is_relative_to(into):
+        raise RecordError(f"{path!r} of run {run_id} leads out of its folder; it is not fetched.")
+    place.parent.mkdir(parents=True, exist_ok=True)
     doing = f"downloading {path} of run {run_id}"
     with mlflow_errors(doing, client.tracking_uri), mlflow_bar.hidden():
-        got = download_artifacts(
-            run_id=run_id, artifact_path=path, dst_path=str(into), tracking_uri=client.tracking_uri
+        download_artifacts(
+            run_id=run_id,
+            artifact_path=path,
+            dst_path=str(place.parent),
+            tracking_uri=client.tracking_uri,
         )
-    fetched = Path(got).resolve()
-    if not fetched.is_relative_to(into.resolve()):
-        raise NotFoundError(f"{path} of run {run_id} leads out of its folder; it is not read.")
-    return fetched
