@@ -133,6 +133,26 @@ def test_a_question_in_an_address_is_held_to_the_same(client: TestClient) -> Non
         assert answer.json()["error"] == "InvalidArgumentError"
 
 
+def test_while_mlflow_is_down_nothing_is_shown_and_it_lives(tmp_path: Path) -> None:
+    client = asking(create_app("http://127.0.0.1:1", filled(tmp_path / "mirror.db")))
+    for path in ("search", "viewer", "checkpoints/m-1", "statistics", "registered-models"):
+        answer = client.get(f"/api/1/{path}", headers={"Authorization": "Basic YTpi"})
+        assert answer.status_code == 503
+        assert answer.json()["error"] == "RecordUnreachableError"
+        assert "127.0.0.1" not in answer.text
+    assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("text", ["1" * 5_000, "NaN", "-Infinity", "1e9", "true", "[]", "\\u0000"])
+def test_odd_numbers_are_no_numbers(client: TestClient, text: str) -> None:
+    answer = client.post(
+        "/api/1/search",
+        content=f'{{"max_results": {text}}}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 400
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_there_is_no_method_that_changes_anything(
     app: FastAPI, client: TestClient, method: str

@@ -145,7 +145,7 @@ def best_of_each_run(
         )
     towards = _mode(engine, scope, metric, mode)
     found = catalog.best_of_each_run(engine, scope, metric, towards, limit=limit, offset=skipped)
-    if not found and not skipped:
+    if not found and catalog.best(engine, scope, metric, towards) is None:
         raise missing.nothing_ranked(engine, scope, metric)
     return found
 
@@ -182,9 +182,9 @@ def history(
     visible: frozenset[str] | None = None,
 ) -> dict[str, list[tuple[int | None, float]]]:
     """Return by run the values of a metric over its epochs; see `tracker.catalog.history`."""
+    for text in (metric, *run_ids):
+        _check_storable("The name", text)
     if isinstance(engine, Service):
-        for text in (metric, *run_ids):
-            _check_storable("The name", text)
         return questions.history(engine, run_ids, metric)
     return catalog.history(engine, run_ids, metric, visible)
 

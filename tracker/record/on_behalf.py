@@ -8,7 +8,7 @@ nor ``~/.netrc``, which requests would prefer to the caller's header.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -35,7 +35,7 @@ class Caller:
     """
 
     tracking_uri: str
-    authorization: str | None
+    authorization: str | None = field(repr=False)
 
     @property
     def is_of_server(self) -> bool:

@@ -65,6 +65,7 @@ def create_app(
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # its page loads scripts from a network for delivery of content
         redoc_url=None,
+        redirect_slashes=False,  # an address behind a proxy is not what it seems from here
         lifespan=_while_running(following),
     )
     app.state.tracking_uri = tracking_uri
