@@ -95,7 +95,6 @@ def test_a_store_that_hangs_keeps_neither_this_page_nor_the_next_waiting(
         fifth = reader.read(record(5))
     finally:
         over.set()
-        reader.close()
 
     assert all(isinstance(each, Unavailable) and not each.gone for each in first)
     assert isinstance(fifth, Unavailable)

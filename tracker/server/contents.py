@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
 
 from tracker.errors import FormatError, NotFoundError, TrackerError
@@ -64,10 +64,9 @@ class Unavailable:
 
 
 class Reader:
-    """Reads manifests in a few threads of its own."""
+    """Reads manifests, a few at a time."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tracker contents")
         self._free = threading.BoundedSemaphore(_AT_ONCE)
 
     def read(self, record: CheckpointRecord) -> Contents | Unavailable:
@@ -76,8 +75,9 @@ class Reader:
             return Unavailable(
                 False, "The artifact store is slow: other pages wait for it already."
             )
-        future: Future[Contents] = self._threads.submit(_read, record)
-        future.add_done_callback(lambda _: self._free.release())
+        future: Future[Contents] = Future()
+        # Not one of a pool, whose threads a process waits for at its end.
+        threading.Thread(target=self._run, args=(future, record), daemon=True).start()
         try:
             return future.result(SECONDS)
         except TimeoutError:
@@ -91,9 +91,13 @@ class Reader:
         except TrackerError as error:
             return Unavailable(False, str(error))
 
-    def close(self) -> None:
-        """End the threads once they are free."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def _run(self, future: Future[Contents], record: CheckpointRecord) -> None:
+        try:
+            future.set_result(_read(record))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            future.set_exception(error)
+        finally:
+            self._free.release()
 
 
 def _read(record: CheckpointRecord) -> Contents:

@@ -85,17 +85,9 @@ def experiment_page(
     if metric_error:
         asked = replace(asked, metric="")
     metric = asked.metric or main_metric(metrics)[0]
-    mode = _mode(asked.mode, metric)
     error = _error_of(lambda: catalog.parse_filter(asked.filter))
     filtered = scope if error else replace(scope, filter_string=asked.filter)
-    order_error = _error_of(lambda: asked.order and catalog.parse_order(asked.order))
-    order = [] if order_error or not asked.order else [asked.order]
-    records, suggestion = find.search_with_note(
-        engine, filtered, order_by=order, max_results=ROWS, offset=asked.offset
-    )
-    chart = make_chart(engine, filtered, metric, mode)
-    matching = catalog.count(engine, filtered) if filtered.filter_string else summary.checkpoints
-    shown_metrics = _shown_metrics(metric, records)
+    chart = make_chart(engine, filtered, metric, _mode(asked.mode, metric))
     return {
         "summary": summary,
         "name": summary.name,
@@ -108,19 +100,36 @@ def experiment_page(
         "order": asked.order,
         "scale": asked.scale,
         "error": error,
-        "order_error": order_error,
         "chart": chart,
         "drawing": drawing(chart),
         "colours": COLOURS,
         "swatches": swatches(chart),
         "best_lines": _best_lines(summary.name, metric, asked, error) if chart.best else "",
+        "run_link": lambda run_id: run_link(asked, run_id),
+        **_table(engine, filtered, summary, asked, metric),
+    }
+
+
+def _table(
+    engine: Engine, scope: Scope, summary: ExperimentSummary, asked: Asked, metric: str
+) -> dict[str, Any]:
+    """Return what is shown of the checkpoints that match, a page of them."""
+    order_error = _error_of(lambda: asked.order and catalog.parse_order(asked.order))
+    order = [] if order_error or not asked.order else [asked.order]
+    records, suggestion = find.search_with_note(
+        engine, scope, order_by=order, max_results=ROWS, offset=asked.offset
+    )
+    has_filter = bool(scope.filter_string.strip())
+    matching = catalog.count(engine, scope) if has_filter else summary.checkpoints
+    shown_metrics = _shown_metrics(metric, records)
+    return {
+        "order_error": order_error,
         "records": records,
         "nothing": not records,
         "suggestion": suggestion.removeprefix("Nothing was found. "),
         "matching": matching,
         "shown_metrics": shown_metrics,
         "columns": columns(asked, shown_metrics),
-        "run_link": lambda run_id: run_link(asked, run_id),
         **page_links(asked, len(records), matching),
     }
 
