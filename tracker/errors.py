@@ -18,7 +18,8 @@ The tree::
     │   ├── CorruptCheckpointError          bytes differ from what was written
     │   └── NewerFormatError                written by a newer tracker
     ├── CatalogError                        the SQL catalog can't be used
-    │   └── CatalogVersionError             its schema is older or newer than this tracker
+    │   ├── CatalogVersionError             its schema is older or newer than this tracker
+    │   └── CatalogDamagedError             its tables are not those of its schema
     ├── RecordError                         MLflow refused or could not be reached
     │   ├── RecordUnreachableError          it could not be reached; trying later may help
     │   └── NotAuthenticatedError           it does not know who is asking
@@ -121,6 +122,10 @@ class CatalogError(TrackerError):
 
 class CatalogVersionError(CatalogError):
     """The catalog's schema is older or newer than this version of tracker."""
+
+
+class CatalogDamagedError(CatalogError):
+    """Its tables are not those of its schema; ``tracker reindex --anew`` makes them again."""
 
 
 class RecordError(TrackerError):

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from tracker.catalog import Scope, count, create_or_upgrade, engines, open_catalog, put, search
 from tracker.catalog.transactions import reading, writing
-from tracker.errors import CatalogError
+from tracker.errors import CatalogDamagedError, CatalogError
 
 from .examples import record
 
@@ -46,7 +46,7 @@ def test_a_database_that_lost_its_tables_is_reported_with_advice(
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE tracker_metrics"))
 
-    with pytest.raises(CatalogError, match="tracker db upgrade") as caught:
+    with pytest.raises(CatalogDamagedError, match="tracker reindex --anew") as caught:
         put(engine, record(1))
 
     assert caught.value.__cause__ is not None

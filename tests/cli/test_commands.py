@@ -194,7 +194,8 @@ def test_export_writes_a_file_and_says_what_it_holds(
 
 
 def test_reindex_counts(history: list[Checkpoint]) -> None:
-    assert invoke("reindex").output == "4 checkpoints are in the catalog.\n"
+    for option in ([], ["--anew"]):
+        assert invoke("reindex", *option).output == "4 checkpoints are in the catalog.\n"
     assert json.loads(invoke("reindex", "--json").stdout) == {"checkpoints": 4}
 
 
@@ -269,7 +270,7 @@ def test_notes_of_an_error_are_printed(monkeypatch: pytest.MonkeyPatch, capsys: 
     error = CatalogError("the disk is full")
     error.add_note("Try again.")
 
-    def fail(seen: object) -> int:
+    def fail(seen: object, *, anew: bool) -> int:
         raise error
 
     monkeypatch.setattr(api, "reindex", fail)

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from tests.cli.running import in_terminal, invoke, refused
 from tests.training import log
-from tracker import Checkpoint
+from tracker import Checkpoint, catalog
 from tracker.cli import cli
+from tracker.loading import mirror
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -57,7 +58,21 @@ def test_it_takes_a_mode_an_experiment_a_filter_and_pages(
     assert epochs("--limit", "1") == [2]
     assert epochs("--limit", "1", "--offset", "1") == [1]
     assert "--offset 1 shows the next page" in invoke("runs", "val_loss", "--limit", "1").stderr
-    assert invoke("runs", "val_loss", "--offset", "5").stdout == ""
+    assert "next page" not in invoke("runs", "val_loss", "--limit", "1", "--offset", "1").stderr
+    beyond = invoke("runs", "val_loss", "--offset", "5")
+    assert (beyond.stdout, beyond.stderr) == ("", "No more runs match.\n")
+    misspelt = CliRunner().invoke(cli, ["runs", "val_los", "--offset", "5"])
+    assert "val_loss" in str(misspelt.exception)
+
+
+def test_a_mirror_is_brought_up_to_date_once(
+    runs: dict[str, list[Checkpoint]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates: list[object] = []
+    monkeypatch.setattr(mirror, "update", updates.append)
+    monkeypatch.setattr(catalog, "is_mirror", lambda uri: True)
+    assert "COURSE" in invoke("runs", "val_loss").stdout
+    assert len(updates) == 1
 
 
 def test_json_has_the_history_and_csv_the_columns_of_a_list(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
 from collections import Counter
@@ -20,7 +21,12 @@ import tracker
 from tests.training import log
 from tracker import catalog
 from tracker.catalog import Engine, Scope
-from tracker.errors import RecordError, TrackerWarning
+from tracker.errors import (
+    CatalogDamagedError,
+    RecordError,
+    RecordUnreachableError,
+    TrackerWarning,
+)
 from tracker.loading import mirror
 from tracker.record import listing, retention
 
@@ -228,6 +234,28 @@ def test_a_catalog_made_again_is_the_one_that_it_replaces(workplace: Path) -> No
         *before["experiments"]
     }
     assert again | {"experiments": []} == before | {"experiments": []}
+
+
+def test_damaged_tables_are_made_anew_and_filled_again(workplace: Path) -> None:
+    made = [log(epoch=epoch, tags={"a": "b"}) for epoch in range(2)]
+    with closing(sqlite3.connect(workplace / "mlflow.db")) as database, database:
+        database.execute("DROP TABLE tracker_tags")
+    with pytest.raises(CatalogDamagedError, match="tracker reindex --anew"):
+        tracker.search_checkpoints()
+    with pytest.raises(CatalogDamagedError):
+        mirror.reindex()
+    assert mirror.reindex(anew=True) == 2
+    assert tracker.search_checkpoints(order_by=["epoch"]) == made
+
+
+def test_tables_are_not_dropped_while_nothing_can_fill_them(workplace: Path) -> None:
+    made = log(epoch=1)
+    mlflow.end_run()
+    os.environ["TRACKER_CATALOG_URI"] = f"sqlite:///{workplace}/mlflow.db"
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    with pytest.raises(RecordUnreachableError):
+        mirror.reindex(anew=True)
+    assert tracker.search_checkpoints() == [made]
 
 
 def test_what_mlflow_does_not_hold_leaves_the_catalog() -> None:

@@ -202,6 +202,7 @@ def best_of_each_run(
     experiment: str | Sequence[str] | None = None,
     filter_string: str = "",
     max_results: int | None = 100,
+    offset: int = 0,
 ) -> list[Checkpoint]:
     """Return the checkpoint of every run at which a metric was best, the best run first.
 
@@ -213,6 +214,7 @@ def best_of_each_run(
         experiment: An experiment's name, or several; all by default.
         filter_string: See `search_checkpoints`; of each run the best that matches is returned.
         max_results: How many runs at most; None for all.
+        offset: How many runs to skip.
 
     Raises:
         NotFoundError: Nothing matches; lists what exists.
@@ -224,15 +226,20 @@ def best_of_each_run(
     """
     tickets.wait()
     scope = find.make_scope(experiment, None, filter_string)
-    found = find.best_of_each_run(open_current(), scope, metric, mode, max_results=max_results)
+    found = find.best_of_each_run(
+        open_current(), scope, metric, mode, max_results=max_results, offset=offset
+    )
     return [Checkpoint(record) for record in found]
 
 
 def metric_history(
     run_ids: Sequence[str], metric: str
 ) -> dict[str, list[tuple[int | None, float]]]:
-    """Return by run the values of a metric over its epochs, for a sparkline; NaN included."""
-    return find.history(open_current(), run_ids, metric)
+    """Return by run the values of a metric over its epochs, for a sparkline; NaN included.
+
+    The runs are those of an answer: a mirror is not brought up to date once more.
+    """
+    return find.history(open_current(update_mirror=False), run_ids, metric)
 
 
 def get_checkpoint(

@@ -28,7 +28,7 @@ def update_mirror(seen: mirror.Seen) -> bool:
     return mirror.update_if_mirror(seen)
 
 
-def reindex(seen: mirror.Seen = lambda count: None) -> int:
+def reindex(seen: mirror.Seen = lambda count: None, *, anew: bool = False) -> int:
     """Make the catalog what MLflow holds; return how many checkpoints that are.
 
     Runs and experiments that were deleted or restored, renamed experiments, and metrics that were
@@ -36,13 +36,14 @@ def reindex(seen: mirror.Seen = lambda count: None) -> int:
 
     Args:
         seen: Called with the number of checkpoints of each page that was entered.
+        anew: Drop the catalog's tables first and make them again: for those that are damaged.
 
     Raises:
-        RecordError: MLflow can't be reached.
+        RecordError: MLflow can't be reached; nothing was changed.
         CatalogError: The catalog can't be used.
     """
     tickets.wait()
-    return mirror.reindex(seen)
+    return mirror.reindex(seen, anew=anew)
 
 
 def diagnose() -> list[Finding]:

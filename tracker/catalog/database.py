@@ -12,13 +12,19 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection, Engine, inspect, text
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from tracker.catalog import revisions
+from tracker.catalog.damage import MAKE_ANEW, Layout, damage, drop_all, is_newer, look
 from tracker.catalog.engines import make_engine, parse_uri, sqlite_file
-from tracker.catalog.revisions import VERSION_TABLE
-from tracker.catalog.transactions import reading, writing
-from tracker.errors import CatalogError, CatalogVersionError, NotFoundError
+from tracker.catalog.transactions import is_schema_mismatch, reading, reason, writing
+from tracker.errors import (
+    CatalogDamagedError,
+    CatalogError,
+    CatalogVersionError,
+    NotFoundError,
+)
 from tracker.settings import display_uri
 
 if TYPE_CHECKING:
@@ -40,6 +46,7 @@ def open_catalog(uri: str) -> Engine:
 
     Raises:
         NotFoundError: There is no such file, or the database holds no catalog.
+        CatalogDamagedError: Its tables are not those of its schema.
         CatalogVersionError: A newer tracker made it, or it is older and on a database server.
         CatalogError: The database can't be reached or used.
     """
@@ -64,6 +71,7 @@ def create_or_upgrade(uri: str) -> str:
         The revision of the schema, which is `revisions.head_revision`.
 
     Raises:
+        CatalogDamagedError: Its tables are not those of its schema.
         CatalogVersionError: A newer tracker made the catalog.
         CatalogError: The database can't be reached or used.
     """
@@ -74,12 +82,33 @@ def create_or_upgrade(uri: str) -> str:
     engine = make_engine(url, "rwc")
     try:
         # Looked at without the lock first: usually there is nothing to do.
-        if current_revision(engine) != revisions.head_revision():
+        with reading(engine) as connection:
+            found = _whole(look(connection), uri)
+        if found != revisions.head_revision():
             with _migrating, writing(engine, "migration") as connection:
                 _migrate(connection, uri)
     finally:
         engine.dispose()
     return revisions.head_revision()
+
+
+def make_anew(uri: str) -> None:
+    """Drop the catalog's tables and make them again, empty; MLflow's are left alone.
+
+    Raises:
+        CatalogVersionError: A newer tracker made them.
+        CatalogError: The database can't be reached or used; nothing was changed.
+    """
+    engine = make_engine(parse_uri(uri))
+    try:
+        with _migrating, writing(engine, "migration") as connection:
+            for revision in look(connection).stamps:
+                if is_newer(revision):
+                    _refuse_newer(revision, uri)
+            drop_all(connection)
+            _migrate(connection, uri)
+    finally:
+        engine.dispose()
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -89,7 +118,7 @@ def current_revision(engine: Engine) -> str | None:
         CatalogError: The database can't be reached or used.
     """
     with reading(engine) as connection:
-        return _revision(connection)
+        return look(connection).revision
 
 
 def _cache_key(url: URL, uri: str) -> tuple[str, int, int]:
@@ -128,7 +157,8 @@ def _nothing_logged(uri: str, what: str) -> NotFoundError:
 
 
 def _check_revision(engine: Engine, uri: str) -> None:
-    found = current_revision(engine)
+    with reading(engine) as connection:
+        found = _whole(look(connection), uri)
     if found is None:
         raise _nothing_logged(uri, "The database holds no catalog")
     if found == revisions.head_revision():
@@ -151,15 +181,19 @@ def _refuse_newer(found: str, uri: str) -> None:
         )
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-    return None if revision is None else str(revision)
+def _whole(layout: Layout, uri: str) -> str | None:
+    """Return the revision of a catalog that is as it should be, or None if there is none."""
+    wrong = damage(layout)
+    if wrong:
+        raise CatalogDamagedError(
+            f"The catalog in {display_uri(uri)} is damaged: {wrong}. A backup restored in part, or "
+            f"tables changed by hand, may have left it so. No checkpoint is lost: {MAKE_ANEW}."
+        )
+    return layout.revision
 
 
 def _migrate(connection: Connection, uri: str) -> None:
-    found = _revision(connection)
+    found = _whole(look(connection), uri)
     if found == revisions.head_revision():
         return
     if found is not None:
@@ -175,6 +209,14 @@ def _migrate(connection: Connection, uri: str) -> None:
         raise CatalogError(
             f"The catalog in {display_uri(uri)} could not be upgraded from {found} to "
             f"{revisions.head_revision()}: {error}. Nothing was changed."
+        ) from error
+    except DBAPIError as error:
+        if not is_schema_mismatch(error):
+            raise
+        raise CatalogDamagedError(
+            f"The catalog in {display_uri(uri)} could not be upgraded from {found} to "
+            f"{revisions.head_revision()}: its tables are not those of schema {found} "
+            f"({reason(error)}). Nothing was changed, and no checkpoint is lost: {MAKE_ANEW}."
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from tracker.catalog.database import create_or_upgrade, open_catalog
+from tracker.catalog.database import create_or_upgrade, make_anew, open_catalog
 from tracker.catalog.engines import parse_uri, sqlite_file
 from tracker.catalog.location import catalog_uri, is_mirror, is_server, mirror_uri
 from tracker.errors import CatalogVersionError, NotFoundError
@@ -36,17 +36,24 @@ def open_for_logging(tracking_uri: str) -> Engine:
         ) from error
 
 
-def open_for_reindexing(tracking_uri: str) -> Engine:
+def open_for_reindexing(tracking_uri: str, *, anew: bool = False) -> Engine:
     """Return the catalog's engine as `open_for_logging` does, but make no SQLite file.
+
+    Args:
+        tracking_uri: The tracking store whose catalog it is.
+        anew: Drop the catalog's tables first, whatever they are, and make them again.
 
     Raises:
         NotFoundError: There is no such file, so there is nothing that could be indexed.
         CatalogError: It can't be used, or needs `tracker db upgrade`.
     """
-    file = sqlite_file(parse_uri(catalog_uri(tracking_uri)))
+    uri = catalog_uri(tracking_uri)
+    file = sqlite_file(parse_uri(uri))
+    if anew and (file is None or file.exists()):
+        make_anew(uri)
     if file is None or file.exists() or is_mirror(tracking_uri):
         return open_for_logging(tracking_uri)
-    return open_catalog(catalog_uri(tracking_uri))
+    return open_catalog(uri)
 
 
 def open_for_reading(tracking_uri: str) -> Engine:

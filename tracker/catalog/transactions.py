@@ -6,14 +6,16 @@ No exception of SQLAlchemy or of a driver leaves the catalog other than as ``__c
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, DBAPIError, TimeoutError
 
+from tracker.catalog.damage import MAKE_ANEW
 from tracker.catalog.engines import BUSY_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
-from tracker.errors import CatalogError, InvalidArgumentError
+from tracker.errors import CatalogDamagedError, CatalogError, InvalidArgumentError
 from tracker.forks import kept_out
 
 _SIGNS = (
@@ -27,11 +29,17 @@ _SIGNS = (
     ("unable to open", "Check that the path exists and that you may write to its directory."),
     ("readonly", "Check that you may write to the file and its directory."),
     ("read-only", "Check that you may write to this database."),
-    ("no such table", "Its tables are gone: run `tracker db upgrade`, then `tracker reindex`."),
     ("does not exist", "Check the database's name, and run `tracker db upgrade`."),
+    ("must be owner", "Only who made these tables may change them: connect as that user."),
     ("authentication failed", "Check the user and the password in the URI."),
     ("permission denied", "Ask for the right to use these tables."),
 )
+
+_MISMATCH = re.compile(
+    "no such (table|column)|has no column named|duplicate column|already exists"
+    r"|(relation|column) \S+ (of relation \S+ )?does not exist"
+)
+"""What databases say if a statement and the tables do not fit together."""
 
 
 @contextmanager
@@ -42,6 +50,7 @@ def database_errors(shown: str) -> Iterator[None]:
         shown: The database for the message, without its password.
 
     Raises:
+        CatalogDamagedError: Its tables are not those that the code knows.
         CatalogError: The database could not be reached or refused.
         InvalidArgumentError: A value that no database column can hold.
     """
@@ -49,24 +58,35 @@ def database_errors(shown: str) -> Iterator[None]:
         yield
     except (DataError, UnicodeError, OverflowError) as error:
         raise InvalidArgumentError(
-            f"A value can't be kept in the catalog {shown}: {_reason(error)}. Text must be without "
+            f"A value can't be kept in the catalog {shown}: {reason(error)}. Text must be without "
             "NUL characters, whole numbers must fit into 64 bits."
         ) from error
     except (DBAPIError, TimeoutError) as error:
+        if is_schema_mismatch(error):
+            raise CatalogDamagedError(
+                f"The catalog {shown} is damaged: {reason(error)}. No checkpoint is lost: "
+                f"{MAKE_ANEW}."
+            ) from error
         raise CatalogError(
-            f"The catalog {shown} failed: {_reason(error)}. {_advice(error)}"
+            f"The catalog {shown} failed: {reason(error)}. {_advice(error)}"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def is_schema_mismatch(error: Exception) -> bool:
+    """Return whether a database says that a table or column is missing, or there already."""
+    return isinstance(error, DBAPIError) and bool(_MISMATCH.search(reason(error)))
+
+
+def reason(error: Exception) -> str:
+    """Return what a database says, in one line without its full stop."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     return " ".join(str(cause).split()).rstrip(".")
 
 
 def _advice(error: Exception) -> str:
-    reason = _reason(error).lower()
+    told = reason(error).lower()
     for sign, advice in _SIGNS:
-        if sign in reason:
+        if sign in told:
             return advice
     return (
         f"Check that it runs and can be reached from here within {CONNECT_TIMEOUT_SECONDS} seconds."

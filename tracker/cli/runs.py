@@ -60,9 +60,10 @@ def runs(
         mode=mode,
         experiment=experiment or None,
         filter_string=filter_string,
-        max_results=offset + limit + 1,
+        max_results=limit + 1,
+        offset=offset,
     )
-    page = found[offset : offset + limit]
+    page = found[:limit]
     if as_csv_text:
         print_csv(page)
     else:
@@ -72,8 +73,8 @@ def runs(
         elif page:
             print_table(_table(page, metric, history))
         else:
-            click.echo(f"No more than {len(found)} runs match.", err=True)
-    if len(found) > offset + limit:
+            click.echo("No more runs match.", err=True)
+    if len(found) > limit:
         click.echo(f"There are more: --offset {offset + limit} shows the next page.", err=True)
 
 

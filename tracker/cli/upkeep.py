@@ -34,18 +34,20 @@ def upgrade(as_json_text: bool) -> None:
 
 
 @click.command()
+@click.option("--anew", is_flag=True, help="Drop the catalog's tables first and make them again.")
 @json_option
-def reindex(as_json_text: bool) -> None:
+def reindex(anew: bool, as_json_text: bool) -> None:
     """Make the catalog again what MLflow holds.
 
     It finds what was deleted, restored or renamed in MLflow, and metrics that were logged later.
+    With --anew it also repairs tables that are damaged; MLflow's own are left alone.
     """
     from tracker import api
     from tracker.cli.counting import counting
     from tracker.cli.printing import print_json
 
     with counting("checkpoints read from MLflow") as seen:
-        count = api.reindex(seen)
+        count = api.reindex(seen, anew=anew)
     if as_json_text:
         print_json({"checkpoints": count})
     else:

@@ -39,8 +39,12 @@ Seen = Callable[[int], None]
 _log = logging.getLogger("tracker")
 
 
-def open_current(tracking_uri: str | None = None) -> Source:
+def open_current(tracking_uri: str | None = None, *, update_mirror: bool = True) -> Source:
     """Return whom to ask: a tracker service, or the catalog, where a mirror is brought up to date.
+
+    Args:
+        tracking_uri: The tracking store; the one in force by default.
+        update_mirror: False for what belongs to an answer that was given a moment ago.
 
     Raises:
         NotFoundError: There is no catalog yet.
@@ -52,7 +56,7 @@ def open_current(tracking_uri: str | None = None) -> Source:
     if service is not None:
         return service
     engine = catalog.open_for_reading(uri)
-    if catalog.is_mirror(uri):
+    if update_mirror and catalog.is_mirror(uri):
         update(engine)
     return engine
 
@@ -103,11 +107,15 @@ def update(engine: Engine, seen: Seen = lambda count: None) -> None:
         _remember(engine, _EXPERIMENTS, names.keys())
 
 
-def reindex(seen: Seen = lambda count: None) -> int:
+def reindex(seen: Seen = lambda count: None, *, anew: bool = False) -> int:
     """Make the catalog in force what MLflow holds; return how many checkpoints that are.
 
     A process that died before it had retired the checkpoint that it replaced has left both in
     MLflow; here the older one leaves that, too.
+
+    Args:
+        seen: Called with the number of checkpoints of each page that was entered.
+        anew: Drop the catalog's tables first and make them again, as soon as MLflow has answered.
 
     Raises:
         NotFoundError: There is no database that could hold any.
@@ -121,7 +129,11 @@ def reindex(seen: Seen = lambda count: None) -> int:
             f"The tracker service {settings.display_uri(service.url)} keeps the catalog, which "
             "follows MLflow by itself and is made again every few minutes: there is nothing to do."
         )
-    return reindex_catalog(catalog.open_for_reindexing(uri), seen)
+    if anew:
+        from tracker.record import experiments
+
+        experiments.names()  # who can't fill the tables should not drop them
+    return reindex_catalog(catalog.open_for_reindexing(uri, anew=anew), seen)
 
 
 def reindex_catalog(engine: Engine, seen: Seen = lambda count: None) -> int:
