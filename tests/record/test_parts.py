@@ -41,6 +41,7 @@ class Server(ThreadingHTTPServer):
         self.status = 206
         self.breaks_at: set[int] = set()
         self.storage: str | None = None
+        self.signed, self.expires_after = 0, 1_000
         self.content = CONTENT
 
 
@@ -52,8 +53,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/server-info"):
             self.answer(200, json.dumps({"multipart_downloads_enabled": given.storage is not None}))
         elif "/presigned/" in self.path and given.storage is not None:
-            self.answer(200, json.dumps({"url": given.storage, "headers": {"X-Key": "k"}}))
-        elif self.path in (f"{ROUTE}model%20.bin", "/storage"):
+            url = f"{given.storage}?signature={given.signed}"
+            self.answer(200, json.dumps({"url": url, "headers": {"X-Key": "k"}}))
+        elif self.path.startswith("/storage"):
+            signed = self.path == f"/storage?signature={given.signed}"
+            given.signed = (len(given.ranges) + 1) // given.expires_after
+            self.file() if signed and self.headers["X-Key"] == "k" else self.answer(403, "expired")
+        elif self.path == f"{ROUTE}model%20.bin":
             self.file()
         else:
             self.answer(404, "{}")
@@ -208,7 +214,24 @@ def test_an_object_storage_is_asked_itself_where_the_server_says_so(
     server.storage = f"{server.uri}/storage"
     assert fetch(path) is False
     assert path.read_bytes() == CONTENT
-    assert {asked for asked, _ in server.ranges} == {"/storage"}
+    assert {asked for asked, _ in server.ranges} == {"/storage?signature=0"}
+
+
+def test_a_signature_that_expires_on_the_way_is_asked_for_again(server: Server, path: Path) -> None:
+    server.storage, server.expires_after = f"{server.uri}/storage", 4
+    assert fetch(path) is False
+    assert path.read_bytes() == CONTENT
+    assert {asked for asked, _ in server.ranges} == {f"/storage?signature={n}" for n in range(3)}
+
+
+def test_no_signature_is_told(server: Server, path: Path) -> None:
+    server.storage, server.breaks_at = f"{server.uri}/storage", {3_000}
+    with pytest.raises(RecordUnreachableError) as broken:
+        fetch(path)
+    server.storage = "http://127.0.0.1:9/storage"
+    with pytest.raises(RecordUnreachableError, match=r"object storage 127\.0\.0\.1:9") as away:
+        download_parts(STORE, "other.bin", path, len(CONTENT))
+    assert "signature" not in f"{broken.value}{away.value}"
 
 
 def test_an_object_storage_out_of_reach_is_asked_through_the_server(

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from tracker.errors import CorruptCheckpointError, RecordUnreachableError
 from tracker.record.boundary import mlflow_errors
@@ -80,7 +80,6 @@ def download_parts(artifact_uri: str, name: str, path: Path, size: int) -> bool 
         with mlflow_errors(shown):
             given = answers.pop(part, None) or ask(_range(journal, part))
             with contextlib.closing(given):
-                given.raise_for_status()
                 _check_range(given, journal, part)
                 _write(given, path, part * PART, journal.length(part))
         journal.enter(part)
@@ -223,11 +222,7 @@ def _ways(artifact_uri: str, name: str) -> Iterator[Ask]:
 
 def _presigned(ask: Callable[[str], Response], endpoint: str) -> Ask | None:
     """Return how to ask the object storage itself, if the server says that clients can."""
-    import requests
-    from mlflow.environment_variables import (
-        MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD,
-        MLFLOW_S3_IGNORE_TLS,
-    )
+    from mlflow.environment_variables import MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD
 
     chosen = MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD
     with mlflow_errors("asking how files can be downloaded"):
@@ -240,6 +235,22 @@ def _presigned(ask: Callable[[str], Response], endpoint: str) -> Ask | None:
         return None
 
     def ask_storage(headers: dict[str, str]) -> Response:
+        nonlocal where
+        answer = _ask_url(where, headers)
+        if answer.status_code == 403:  # what was signed is good for some minutes
+            answer.close()
+            where = _json(ask(endpoint)) or where
+            answer = _ask_url(where, headers)
+        return answer
+
+    return ask_storage
+
+
+def _ask_url(where: dict[str, Any], headers: dict[str, str]) -> Response:
+    import requests
+    from mlflow.environment_variables import MLFLOW_S3_IGNORE_TLS
+
+    try:
         return requests.get(
             where["url"],
             headers={**where.get("headers", {}), **headers},
@@ -247,8 +258,12 @@ def _presigned(ask: Callable[[str], Response], endpoint: str) -> Ask | None:
             verify=not MLFLOW_S3_IGNORE_TLS.get(),  # type: ignore[no-untyped-call]
             stream=True,
         )
-
-    return ask_storage
+    except requests.RequestException as error:
+        # Its text has the URL, and with that the signature.
+        raise RecordUnreachableError(
+            f"The object storage {urlsplit(where['url']).netloc} could not be reached: "
+            f"{type(error).__name__}."
+        ) from None
 
 
 def _json(answer: Response) -> dict[str, Any]:
