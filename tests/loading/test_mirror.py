@@ -298,6 +298,15 @@ def test_the_older_of_two_leaves_mlflow(twins: tuple[Any, Any]) -> None:
         MlflowClient().get_logged_model(old.id)
 
 
+def test_who_must_not_change_mlflow_leaves_the_older_there(
+    engine: Engine, twins: tuple[Any, Any]
+) -> None:
+    old, new = twins
+    assert mirror.reindex_catalog(engine, retire=False) == 1
+    assert ids(engine) == {new.id}
+    assert MlflowClient().get_logged_model(old.id).status == "READY"
+
+
 def test_the_older_of_two_is_the_checkpoint_if_mlflow_has_lost_the_newer(
     twins: tuple[Any, Any],
 ) -> None:

@@ -136,8 +136,14 @@ def reindex(seen: Seen = lambda count: None, *, anew: bool = False) -> int:
     return reindex_catalog(catalog.open_for_reindexing(uri, anew=anew), seen)
 
 
-def reindex_catalog(engine: Engine, seen: Seen = lambda count: None) -> int:
+def reindex_catalog(engine: Engine, seen: Seen = lambda count: None, *, retire: bool = True) -> int:
     """Make a catalog what the MLflow in force holds, as `reindex` does.
+
+    Args:
+        engine: The catalog.
+        seen: Called with the number of checkpoints of each page that was entered.
+        retire: Whether checkpoints that were replaced leave MLflow, too; else nothing is changed
+            there.
 
     Raises:
         CatalogError: The catalog can't be used.
@@ -160,7 +166,8 @@ def reindex_catalog(engine: Engine, seen: Seen = lambda count: None) -> int:
     replaced = [each for each in replaced if each.record.id in found]
     # What lost against one that is gone.
     catalog.put_all(engine, [each.record for each in replaced if each.by not in found])
-    _retire(settings.tracking_uri(), [each for each in replaced if each.by in found])
+    if retire:
+        _retire(settings.tracking_uri(), [each for each in replaced if each.by in found])
     return catalog.count(engine, catalog.Scope())
 
 

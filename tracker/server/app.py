@@ -56,7 +56,7 @@ def create_app(
     """
     following, look = None, look_at_everything(engine)
     if catalog.is_server(tracking_uri):
-        following = Following(lambda: mirror.update(engine), lambda: mirror.reindex_catalog(engine))
+        following = Following(lambda: mirror.update(engine), lambda: _reindex(engine))
         look = look_in_mlflow(tracking_uri)
     app = FastAPI(
         title="tracker",
@@ -84,6 +84,11 @@ def create_app(
     app.add_middleware(guards.AnswerHeaders)
     app.add_middleware(guards.BelowPrefix, root_path=root_path)
     return app
+
+
+def _reindex(engine: Engine) -> None:
+    # A service changes nothing in MLflow, whatever its account may do there.
+    mirror.reindex_catalog(engine, retire=False)
 
 
 async def _health() -> dict[str, str]:
