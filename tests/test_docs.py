@@ -38,6 +38,13 @@ def test_the_guide_to_the_registry_runs_after_the_readmes_training(tmp_path: Pat
     assert printed.endswith("(2, 1)\n")
 
 
+@pytest.mark.system
+def test_the_guide_to_importing_runs(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "importing.md").read_text()
+    printed = _run(tmp_path, "old.py", "\n".join(python_blocks(guide)))
+    assert printed.startswith("imported 0 {'val_loss': 0.3}\nimported 1 ")
+
+
 def _run(directory: Path, name: str, code: str) -> str:
     (directory / name).write_text(code)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TRACKER_"))}
