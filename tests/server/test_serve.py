@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
+from tests.training import log
 from tracker.cli import cli
 from tracker.errors import InvalidArgumentError, TrackerError
 from tracker.server import serve
@@ -22,6 +26,24 @@ def test_without_users_it_stays_on_this_machine(
     with pytest.raises(InvalidArgumentError, match=r"--host 127\.0\.0\.1"):
         serve.serve(host, 5001)
     assert not list(tmp_path.iterdir())
+
+
+def test_on_a_laptop_it_shows_what_the_database_holds(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Any] = []
+
+    def run(app: FastAPI, **options: Any) -> None:
+        client = TestClient(app, base_url="http://localhost")
+        answers.append((options["host"], client.get("/api/1/statistics").json()["checkpoints"]))
+
+    monkeypatch.setattr(serve.uvicorn, "run", run)
+    said: list[str] = []
+    serve.serve("127.0.0.1", 5001, say=said.append)
+    log(epoch=1)
+    serve.serve("localhost", 5001, say=said.append)
+    assert answers == [("127.0.0.1", 0), ("localhost", 1)]
+    assert "sqlite:///mlflow.db" in said[0]
 
 
 def test_it_is_no_service_of_a_service(monkeypatch: pytest.MonkeyPatch) -> None:

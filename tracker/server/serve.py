@@ -10,6 +10,7 @@ import uvicorn
 
 from tracker import catalog, settings
 from tracker.errors import InvalidArgumentError
+from tracker.record import logged_models
 from tracker.server.app import create_app
 
 _SOONER = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
@@ -26,7 +27,8 @@ def serve(
 ) -> None:
     """Serve the catalog of the MLflow server in force, until SIGINT or SIGTERM.
 
-    The catalog's tables are created, or brought up to date, first.
+    The catalog's tables are created, or brought up to date, first; in MLflow's own database after
+    MLflow's.
 
     Args:
         host: The address to listen at.
@@ -39,12 +41,15 @@ def serve(
     Raises:
         InvalidArgumentError: Without users, and open to others; or the catalog is a service.
         CatalogError: The catalog's database can't be used.
+        RecordError: MLflow's own can't.
     """
     tracking_uri = settings.tracking_uri()
     uri = catalog.catalog_uri(tracking_uri)
     _check(tracking_uri, uri, host)
     for name, value in _SOONER.items():
         os.environ.setdefault(name, value)
+    if uri == tracking_uri:
+        logged_models.prepare_database(uri)
     catalog.create_or_upgrade(uri)
     names = os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", "").split(",")
     names = [*allowed_hosts, *(name.strip() for name in names if name.strip())]
