@@ -1,8 +1,7 @@
 """Large files of an MLflow server come in parts, several at once; after an interruption the rest.
 
-A server with its artifacts on a disk of its own answers for a range of a file where it serves them;
-one with object storage names a presigned URL that does, if it is set up to. Where neither is so,
-the first answer is the whole file, and comes as such.
+`ranges.py` knows how to ask for one. Where nobody answers for ranges, the first answer is the whole
+file, and comes as such.
 
 ::
 
@@ -15,19 +14,18 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING
 
 from tracker.errors import CorruptCheckpointError, RecordUnreachableError
 from tracker.record.boundary import mlflow_errors
 from tracker.record.parallel import Running
+from tracker.record.ranges import ways
 
 if TYPE_CHECKING:
     from requests import Response
 
-    Ask: TypeAlias = Callable[[dict[str, str]], Response]
+    from tracker.record.ranges import Ask
 
 PART = 16 << 20
 """Bytes. An interruption costs one part for each of those that were on their way."""
@@ -35,11 +33,7 @@ PART = 16 << 20
 WORTH_PARTS = 2 * PART
 """Smaller files come as they are."""
 
-_SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER = 5, 120
 _BLOCK = 1 << 20
-_ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
-_PRESIGNED = "/api/2.0/mlflow-artifacts/presigned"
-_SERVER_INFO = "/api/3.0/mlflow/server-info"
 
 
 def download_parts(artifact_uri: str, name: str, path: Path, size: int) -> bool | None:
@@ -93,7 +87,7 @@ def _first_answer(
 ) -> tuple[Ask, Response] | tuple[None, None]:
     """Ask in one way after the other; return the first that gives the file, and what it gave."""
     unreachable = None
-    for ask in _ways(artifact_uri, name):
+    for ask in ways(artifact_uri, name):
         try:
             with mlflow_errors(shown):
                 answer = ask(headers)
@@ -184,92 +178,3 @@ def _write(answer: Response, path: Path, start: int, length: int) -> None:
         raise RecordUnreachableError(
             f"The connection ended after {written} bytes of {length}, or brought too many."
         )
-
-
-def _ways(artifact_uri: str, name: str) -> Iterator[Ask]:
-    """Yield how parts of a file can be asked for: of the object storage, of the server."""
-    if not artifact_uri.startswith(("mlflow-artifacts:", "http:", "https:")):
-        return
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    with mlflow_errors(f"looking for the server of {artifact_uri}"):
-        url: str = get_artifact_repository(artifact_uri).artifact_uri
-    server, found, folder = url.partition(_ARTIFACTS)
-    if not found:
-        return
-    file = f"{folder}/{quote(name)}"
-
-    def ask(endpoint: str, headers: dict[str, str] | None = None) -> Response:
-        answer: Response = http_request(
-            get_default_host_creds(server),  # type: ignore[no-untyped-call]
-            endpoint,
-            "GET",
-            extra_headers=headers,
-            max_retries=0,
-            raise_on_status=False,
-            timeout=(_SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER),
-            stream=True,
-        )
-        return answer
-
-    presigned = _presigned(ask, f"{_PRESIGNED}{file}")
-    if presigned is not None:
-        yield presigned
-    yield lambda headers: ask(f"{_ARTIFACTS}{file}", headers)
-
-
-def _presigned(ask: Callable[[str], Response], endpoint: str) -> Ask | None:
-    """Return how to ask the object storage itself, if the server says that clients can."""
-    from mlflow.environment_variables import MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD
-
-    chosen = MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD
-    with mlflow_errors("asking how files can be downloaded"):
-        if chosen.is_set():  # type: ignore[no-untyped-call]
-            given = chosen.get()  # type: ignore[no-untyped-call]
-        else:
-            given = _json(ask(_SERVER_INFO)).get("multipart_downloads_enabled")
-        where = _json(ask(endpoint)) if given else {}
-    if "url" not in where:
-        return None
-
-    def ask_storage(headers: dict[str, str]) -> Response:
-        nonlocal where
-        answer = _ask_url(where, headers)
-        if answer.status_code == 403:  # what was signed is good for some minutes
-            answer.close()
-            where = _json(ask(endpoint)) or where
-            answer = _ask_url(where, headers)
-        return answer
-
-    return ask_storage
-
-
-def _ask_url(where: dict[str, Any], headers: dict[str, str]) -> Response:
-    import requests
-    from mlflow.environment_variables import MLFLOW_S3_IGNORE_TLS
-
-    try:
-        return requests.get(
-            where["url"],
-            headers={**where.get("headers", {}), **headers},
-            timeout=(_SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER),
-            verify=not MLFLOW_S3_IGNORE_TLS.get(),  # type: ignore[no-untyped-call]
-            stream=True,
-        )
-    except requests.RequestException as error:
-        # Its text has the URL, and with that the signature.
-        raise RecordUnreachableError(
-            f"The object storage {urlsplit(where['url']).netloc} could not be reached: "
-            f"{type(error).__name__}."
-        ) from None
-
-
-def _json(answer: Response) -> dict[str, Any]:
-    with contextlib.closing(answer):
-        try:
-            found = answer.json() if answer.status_code == 200 else {}
-        except ValueError:
-            return {}
-    return found if isinstance(found, dict) else {}
