@@ -36,6 +36,7 @@ def test_a_manifest_tells_tree_files_references_and_provenance(logged: Checkpoin
     assert found.tree is not None
     assert found.tree.root.parameters == 10_302
     assert dict(found.files)["model.safetensors"] > 0
+    assert sum(size for _, size in found.files) == logged.size
     assert {file.checkpoint for file in found.elsewhere} == {first.id}
     assert found.tensors == {"model": 4}
     assert "Host" in dict(found.provenance)

@@ -256,8 +256,13 @@ def test_a_wrong_filter_is_told_where_it_was_typed_and_can_be_put_right(site: Si
         assert page.get_by_role("alert").count() == 0
 
 
-def test_the_lines_that_load_it_are_copied_with_the_keyboard_and_that_is_said(site: Site) -> None:
+@pytest.mark.parametrize("by_https", [True, False])
+def test_the_lines_that_load_it_are_copied_with_the_keyboard_and_that_is_said(
+    site: Site, by_https: bool
+) -> None:
     with site.window(permissions=["clipboard-read", "clipboard-write"]) as page:
+        if not by_https:  # where browsers keep the clipboard from scripts
+            page.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
         page.goto(site.checkpoint)
         page.get_by_role("button", name="Copy the lines that load the model").focus()
         page.keyboard.press("Enter")

@@ -34,7 +34,7 @@ class Contents:
     Attributes:
         tree: The architecture, or None.
         no_tree: Why there is none, in words; else empty.
-        files: The checkpoint's own files with their bytes, the largest first.
+        files: The checkpoint's own files with their bytes, the manifest too, the largest first.
         elsewhere: Files of earlier checkpoints of the run that it refers to.
         tensors: How many tensors it has by group: ``model``, ``training``.
         provenance: Where and with what it was made, as pairs of a name and a text.
@@ -104,7 +104,8 @@ def _read(record: CheckpointRecord) -> Contents:
     directory = artifacts.local_directory(record.artifact_uri)
     if directory is not None:
         _check_size((directory / MANIFEST).stat().st_size if directory.is_dir() else 0)
-    return contents_of(fetch(record, ()).manifest)
+    stored = fetch(record, ())
+    return contents_of(stored.manifest, (stored.directory / MANIFEST).stat().st_size)
 
 
 def _check_size(size: int) -> None:
@@ -114,8 +115,8 @@ def _check_size(size: int) -> None:
         )
 
 
-def contents_of(manifest: Manifest) -> Contents:
-    """Return what a manifest tells."""
+def contents_of(manifest: Manifest, size: int) -> Contents:
+    """Return what a manifest of some bytes tells."""
     tree, no_tree = None, _ARCHITECTURE_UNKNOWN
     if manifest.architecture.structure is not None:
         try:
@@ -125,7 +126,7 @@ def contents_of(manifest: Manifest) -> Contents:
             )
         except FormatError as error:
             no_tree = str(error)
-    files = ((name, entry.size) for name, entry in manifest.files.items())
+    files = [(MANIFEST, size), *((name, file.size) for name, file in manifest.files.items())]
     return Contents(
         tree=tree,
         no_tree=no_tree,
