@@ -40,7 +40,7 @@ def check_name(name: object) -> str:
             f"name={name!r} contains {forbidden!r}, which can't be in the name of a registered "
             "model; use letters, digits, dashes, underscores and periods."
         )
-    if name != name.strip() or posixpath.normpath(name) != name or name in (".", ".."):
+    if name != name.strip() or name == "." or name.startswith(".."):
         raise InvalidArgumentError(f"name={name!r} is no name that MLflow can use in a URI.")
     if len(name) > _MAX_NAME:
         raise InvalidArgumentError(
