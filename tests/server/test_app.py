@@ -86,6 +86,14 @@ def test_it_answers_at_the_root_and_below_tracker(client: TestClient, prefix: st
     assert [each["id"] for each in found["checkpoints"]] == ["m-6"]
 
 
+def test_the_description_says_whose_credentials_are_wanted(app: FastAPI) -> None:
+    described = app.openapi()
+    assert set(described["components"]["securitySchemes"]) == {"basic", "bearer"}
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            assert ("security" in operation) == (path != "/health")
+
+
 def test_numbers_that_json_lacks_are_texts(client: TestClient) -> None:
     assert client.get("/api/1/checkpoints/m-1").json()["metrics"]["nan"] == "NaN"
     best = client.get("/api/1/checkpoints/m-6").json()

@@ -375,6 +375,7 @@ def test_a_client_needs_only_an_account(
     catalog = next(each for each in api.diagnose() if each.name == "catalog")
     assert catalog.ok
     assert catalog.detail == "answers as ada; 3 checkpoints to be seen"
+    assert not api.update_mirror(lambda count: None)
     for upkeep in (api.reindex, api.upgrade_database):
         with pytest.raises(CatalogError, match="keeps the catalog"):
             upkeep()

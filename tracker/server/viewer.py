@@ -13,8 +13,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
 
 from tracker import catalog
 from tracker.catalog import Engine
@@ -45,7 +48,26 @@ Look = Callable[[str | None], Viewer]
 """From an ``Authorization`` header, or none, to who that is; raises if MLflow does not say."""
 
 
-def current_viewer(request: Request) -> Viewer:
+class _Header(SecurityBase):
+    """The header of a request, as it came: what is in it is for MLflow to judge."""
+
+    def __init__(self, scheme: str, description: str) -> None:
+        self.model = HTTPBase(scheme=scheme, description=description)
+        self.scheme_name = scheme
+
+    def __call__(self, request: Request) -> str | None:
+        return request.headers.get("authorization")
+
+
+_BASIC = _Header("basic", "The user name and password that you have for MLflow.")
+_BEARER = _Header("bearer", "The token that you have for MLflow, where it takes tokens.")
+
+
+def current_viewer(
+    request: Request,
+    authorization: Annotated[str | None, Security(_BASIC)],
+    _token: Annotated[str | None, Security(_BEARER)],
+) -> Viewer:
     """Return who asks: a dependency of every route that shows anything.
 
     Raises:
@@ -53,7 +75,7 @@ def current_viewer(request: Request) -> Viewer:
         RecordUnreachableError: MLflow can't be asked.
     """
     look: Look = request.app.state.look
-    return look(request.headers.get("authorization"))
+    return look(authorization)
 
 
 def look_in_mlflow(tracking_uri: str) -> Look:
