@@ -113,6 +113,13 @@ def absolute_uri(uri: str) -> str:
     return uri
 
 
+def database_is_there(tracking_uri: str) -> bool:
+    """Return False for a SQLite file that nobody has made yet: to ask MLflow would make it."""
+    scheme, separator, path = absolute_uri(tracking_uri).partition(":///")
+    is_file = separator and scheme.startswith("sqlite") and path and not path.startswith(":memory:")
+    return Path(path.partition("?")[0]).exists() if is_file else True
+
+
 def without_password(uri: str) -> str:
     """Return a URI as it may be written to a file: with the user's name alone.
 

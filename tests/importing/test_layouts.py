@@ -50,6 +50,15 @@ def test_several_models_are_the_parts_of_one_and_averages_are_states() -> None:
     assert list(found.states) == ["generator_ema"]
 
 
+def test_weights_are_found_a_level_deeper_and_among_loose_values() -> None:
+    deeper = read({"checkpoint": {"model": STATE, "epoch": 3}})
+    assert (list(deeper.weights), deeper.epoch) == (list(STATE), 3)
+    beside = read({"model": {"state_dict": STATE, "sizes": [4]}, "epoch": 3})
+    assert (list(beside.weights), beside.values) == (list(STATE), {"model": {"sizes": [4]}})
+    loose = read({**STATE, "epoch": 3, "val_loss": 0.5})
+    assert (set(loose.weights), loose.epoch, loose.metrics) == ({*STATE}, 3, {"val_loss": 0.5})
+
+
 def test_several_optimizers_keep_their_names() -> None:
     found = read({"model": STATE, "optimizer_g": OPTIMIZER, "optimizer_d": OPTIMIZER})
     assert found.optimizer is None

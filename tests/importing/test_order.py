@@ -232,6 +232,14 @@ def test_a_dry_run_says_the_same_and_changes_nothing() -> None:
     assert {n: e.epoch for n, e in done.items()} == {n: e.epoch for n, e in promised.items()}
 
 
+def test_a_dry_run_in_an_empty_folder_makes_no_database(workplace: Path) -> None:
+    save("old/epoch_1.pth", trained(1)[0].state_dict())
+    Path("mlflow.db").unlink()
+    (promised,) = tracker.import_checkpoints("old", dry_run=True)
+    assert (promised.status, promised.run) == ("would be imported", "old")
+    assert {path.name for path in workplace.iterdir()} <= {"old", "cache", "spool"}
+
+
 def test_a_thousand_files_that_are_none_cost_nothing_and_say_so() -> None:
     Path("empty").mkdir()
     with pytest.raises(NotFoundError, match="no checkpoint is in it"):

@@ -13,7 +13,7 @@ from tests.training import log
 from tracker.errors import CorruptCheckpointError
 from tracker.importing.contents import Contents
 from tracker.importing.discover import Found
-from tracker.importing.reading import completed, digest_of, read
+from tracker.importing.reading import check_unchanged, completed, read, stamps
 
 
 def file(name: str) -> Found:
@@ -65,22 +65,12 @@ def test_what_tracker_exported_comes_back_with_all_that_was_known(workplace: Pat
     assert contents.architecture == checkpoint.model_text
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "last.safetensors"
-    save_file({"w": torch.zeros(2)}, path)
-    before = digest_of(tmp_path, file("last.safetensors"))
-    from tracker.importing import safe_load
-
-    load = safe_load.load_safetensors
-
-    def overwritten(path: Path, *, copy: bool) -> object:
-        loaded = load(path, copy=copy)
-        save_file({"w": torch.ones(3)}, path)  # as by a training that goes on
-        return loaded
-
-    monkeypatch.setattr(safe_load, "load_safetensors", overwritten)
+def test_a_file_that_changes_while_it_is_read_is_not_taken(tmp_path: Path) -> None:
+    found = file("last.safetensors")
+    save_file({"w": torch.zeros(2)}, tmp_path / found.name)
+    before = stamps(tmp_path, found)
+    read(tmp_path, found, copy=True)
+    check_unchanged(before, tmp_path, found)
+    save_file({"w": torch.ones(3)}, tmp_path / found.name)  # as by a training that goes on
     with pytest.raises(CorruptCheckpointError, match="changed while it was read"):
-        read(tmp_path, file("last.safetensors"), copy=True)
-    assert digest_of(tmp_path, file("last.safetensors")) != before
+        check_unchanged(before, tmp_path, found)

@@ -12,6 +12,7 @@ from blake3 import blake3
 from tracker.importing.discover import Found
 from tracker.importing.places import LocalPlace, RunPlace
 from tracker.record import imported_runs, runs
+from tracker.record.boundary import connect
 from tracker.record.imported_runs import Points, Target
 
 if TYPE_CHECKING:
@@ -23,18 +24,28 @@ class Destinations:
     """Where checkpoints go: to a run that was named, to their own, or to one for each folder.
 
     Attributes:
-        client: MLflow.
+        tracking_uri: MLflow's tracking store.
         experiment: The experiment's name, or None for the one in force.
         run_id: The run that was named, or None.
         run_name: The name of a new run for all of them, or None.
+        is_blank: Whether MLflow has nothing yet, and is not to be asked, which would make it.
     """
 
-    client: Client
+    tracking_uri: str
     experiment: str | None = None
     run_id: str | None = None
     run_name: str | None = None
+    is_blank: bool = False
     _runs: dict[str, runs.Run | None] = field(default_factory=dict)
     _points: dict[str, Points] = field(default_factory=dict)
+    _client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """MLflow, which makes its database when it is first connected to."""
+        if self._client is None:
+            self._client = connect(self.tracking_uri)
+        return self._client
 
     def known(self, place: LocalPlace | RunPlace, found: Found) -> runs.Run | None:
         """Return the run of a checkpoint, or None if it is yet to be made.
@@ -46,6 +57,8 @@ class Destinations:
         named = self.named(place)
         if named is not None:
             return runs.run_for_logging(self.client, named)
+        if self.is_blank:
+            return None
         target = self._target(place, found)
         if target.key not in self._runs:
             self._runs[target.key] = imported_runs.find(self.client, target)

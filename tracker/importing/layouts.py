@@ -77,9 +77,15 @@ def recognise(loaded: object, where: str) -> Contents:
         )
     if is_state_dict(loaded):
         return Contents("state_dict", plain_weights(loaded))
+    if len(loaded) == 1 and _holds_weights(only := next(iter(loaded.values()))):
+        return recognise(only, where)  # {"checkpoint": {"model": …, "epoch": …}}
     if is_lightning(loaded):
         return read_lightning(loaded, where)
     return _read_dict(loaded, where)
+
+
+def _holds_weights(value: object) -> bool:
+    return isinstance(value, Mapping) and any(map(is_state_dict, value.values()))
 
 
 @dataclass(slots=True)
@@ -135,6 +141,8 @@ def _sort(name: str, value: Any, sorting: _Sorting) -> None:
         sorting.models[name] = value
     elif isinstance(value, Mapping) and (inner := _inner_model(value)) is not None:
         sorting.models[name] = inner
+        rest = {key: item for key, item in value.items() if item is not inner}
+        sorting.values |= {name: rest} if rest else {}
     elif lower in _METRICS and isinstance(value, Mapping):
         _take_metrics(value, sorting)
     elif lower in _HYPERPARAMETERS and isinstance(value, Mapping):
@@ -185,6 +193,12 @@ def _take_metrics(values: Mapping[Any, Any], sorting: _Sorting, prefix: str = ""
 def _weights(sorting: _Sorting, where: str) -> dict[str, Any]:
     """Return the weights among the models; what else was averaged or tracked stays a state."""
     if not sorting.models:
+        # A state_dict to which a script has added a few values.
+        loose = {k: v for k, v in sorting.values.items() if isinstance(v, Tensor) and v.dim()}
+        sorting.values = {k: v for k, v in sorting.values.items() if k not in loose}
+        if any("." in name for name in loose):
+            return plain_weights(loose)
+        sorting.values |= loose
         raise FormatError(
             f"{where}: is a dict without weights: no entry of it is a state_dict. Its entries: "
             f"{', '.join([*sorting.optimizers, *sorting.states, *sorting.values][:8]) or 'none'}."

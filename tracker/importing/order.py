@@ -6,12 +6,14 @@ checkpoint of it is ready to be saved, so that nothing is left of an import that
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tracker import settings
 from tracker.checkpoint import Checkpoint
@@ -21,6 +23,7 @@ from tracker.errors import (
     RecordUnreachableError,
     StorageError,
     TrackerError,
+    TrackerWarning,
 )
 from tracker.importing import present
 from tracker.importing.contents import Contents
@@ -30,10 +33,17 @@ from tracker.importing.discover import Found
 from tracker.importing.hugging_face import build_model
 from tracker.importing.outcome import ImportedCheckpoint
 from tracker.importing.places import LocalPlace, RunPlace, places
-from tracker.importing.reading import completed, digest_of, metric_step, read
+from tracker.importing.reading import (
+    check_unchanged,
+    completed,
+    digest_of,
+    metric_step,
+    read,
+    stamps,
+)
 from tracker.importing.saving import sanitised, save_now
 from tracker.record import imported_runs
-from tracker.record.boundary import check_reachable, connect, tracking_uri
+from tracker.record.boundary import check_reachable, tracking_uri
 from tracker.record.runs import Run
 from tracker.saving.request import METRIC_STEP, check_request
 from tracker.saving.snapshot import Snapshot
@@ -43,6 +53,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _MAX_TAG = 4000
+_SECONDS_UNTIL_SAID = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +90,9 @@ def import_all(sources: Sequence[str | Path], wish: Wish) -> Iterator[ImportedCh
         )
     uri = tracking_uri()
     check_reachable(uri)
-    client = connect(uri)
-    to = Destinations(client, wish.experiment, wish.run_id, wish.run_name)
-    listed = [(place, place.checkpoints()) for place in places(sources, client)]
+    is_blank = wish.dry_run and not settings.database_is_there(uri)
+    to = Destinations(uri, wish.experiment, wish.run_id, wish.run_name, is_blank)
+    listed = [(place, place.checkpoints()) for place in places(sources, lambda: to.client)]
     for source, (_, found) in zip(sources, listed, strict=True):
         if not found:
             raise NotFoundError(
@@ -91,7 +102,7 @@ def import_all(sources: Sequence[str | Path], wish: Wish) -> Iterator[ImportedCh
     if wish.run_id is not None:
         to.known(*_first(listed))  # says at once that there is no such run
     one = _One(uri, to, wish, _scope_name(to, wish))
-    with _lock():
+    with _alone(wish.dry_run):
         for place, found in listed:
             for each in found:
                 yield one.bring(place, each)
@@ -105,17 +116,30 @@ def _first(
 
 
 def _scope_name(to: Destinations, wish: Wish) -> str | None:
-    return imported_runs.experiment_name(to.client, wish.experiment)
+    return None if to.is_blank else imported_runs.experiment_name(to.client, wish.experiment)
 
 
-def _lock() -> FileLock:
-    """Return what keeps two imports of this machine apart: each looks first, then saves."""
+@contextmanager
+def _alone(dry_run: bool) -> Iterator[None]:
+    """Keep imports of this machine apart: each looks what is there, then saves."""
+    if dry_run:
+        yield
+        return
     folder = settings.cache_directory()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: can't be created: {error.strerror}.") from error
-    return FileLock(folder / "import.lock")
+    lock = FileLock(folder / "import.lock")
+    try:
+        lock.acquire(timeout=_SECONDS_UNTIL_SAID)
+    except Timeout:
+        warnings.warn("Another import runs; this one begins when it ends.", TrackerWarning, 3)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(slots=True)
@@ -145,12 +169,14 @@ class _One:
     def _bring(
         self, place: LocalPlace | RunPlace, found: Found, folder: Path, source: str
     ) -> ImportedCheckpoint:
+        before = stamps(folder, found)
         digest = digest_of(folder, found)
         run = self.to.known(place, found)
         known = self._known(place, run, digest)
         if known is not None and not self._improves(known):
             return _already(source, Checkpoint(known), "was imported before")
         contents = read(folder, found, copy=not self.wish.dry_run)
+        check_unchanged(before, folder, found)
         contents = completed(contents, found, self.to.points(place))
         snapshot, notes = self._snapshot(contents, found, folder, source)
         outcome = _described(source, contents, snapshot, (*contents.notes, *notes))
@@ -191,7 +217,7 @@ class _One:
         metrics, dropped = sanitised(contents)
         tags = {
             present.DIGEST: digest,
-            "import_source": outcome.source[:_MAX_TAG],
+            "import_source": _text(place.origin(found.name))[:_MAX_TAG],
             "import_layout": contents.layout,
         }
         run = self.to.made(place, found)

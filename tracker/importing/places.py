@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,10 @@ class LocalPlace:
         """Return the path of a file as the user would write it."""
         return os.path.normpath(os.path.join(self.shown, path))
 
+    def origin(self, path: str) -> str:
+        """Return where a file is, whatever the working directory."""
+        return self.label(path) if self.run_id else os.path.normpath(self.root / path)
+
     @contextmanager
     def opened(self, found: Found) -> Iterator[Path]:
         """Yield the folder."""
@@ -89,6 +93,10 @@ class RunPlace:
         """Return the artifact's URI."""
         return f"{_RUNS}{self.run_id}/{path}"
 
+    def origin(self, path: str) -> str:
+        """Return the artifact's URI."""
+        return self.label(path)
+
     @contextmanager
     def opened(self, found: Found) -> Iterator[Path]:
         """Yield a folder that has the files, and goes when the block ends."""
@@ -103,23 +111,25 @@ class RunPlace:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def places(sources: Sequence[str | Path], client: Client) -> list[LocalPlace | RunPlace]:
+def places(
+    sources: Sequence[str | Path], connected: Callable[[], Client]
+) -> list[LocalPlace | RunPlace]:
     """Return where the checkpoints are that sources name.
 
     Args:
         sources: Paths, ``runs:/RUN_ID``, or ``runs:/RUN_ID/PATH``.
-        client: MLflow.
+        connected: Returns MLflow; called for runs alone.
 
     Raises:
         InvalidArgumentError: A source is neither.
         NotFoundError: There is nothing.
     """
-    return [_place(source, client) for source in sources]
+    return [_place(source, connected) for source in sources]
 
 
-def _place(source: object, client: Client) -> LocalPlace | RunPlace:
+def _place(source: object, connected: Callable[[], Client]) -> LocalPlace | RunPlace:
     if isinstance(source, str) and source.startswith(_RUNS):
-        return _of_run(source, client)
+        return _of_run(source, connected())
     if not isinstance(source, (str, Path)) or not str(source) or "\0" in str(source):
         raise InvalidArgumentError(
             f"{source!r}: expected the path of a file or folder, or runs:/RUN_ID."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from posixpath import basename, dirname
@@ -40,6 +40,15 @@ def digest_of(folder: Path, found: Found) -> str:
     return blake3(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
+def stamps(folder: Path, found: Found) -> list[safe_load.Snapshot]:
+    """Return what tells whether a checkpoint's files change while they are read.
+
+    Raises:
+        CorruptCheckpointError: A file is not there, or is no regular file.
+    """
+    return [safe_load.snapshot(folder / path) for path in found.files]
+
+
 def read(folder: Path, found: Found, *, copy: bool) -> Contents:
     """Return what a checkpoint holds.
 
@@ -51,15 +60,18 @@ def read(folder: Path, found: Found, *, copy: bool) -> Contents:
     Raises:
         TrackerError: It can't be read, or is none.
     """
-    before = [safe_load.snapshot(folder / path) for path in found.files]
     contents = _content(folder, found, copy=copy)
-    if before != [safe_load.snapshot(folder / path) for path in found.files]:
-        raise CorruptCheckpointError(
-            f"{found.name}: changed while it was read; import it again when it is written."
-        )
     if found.metrics:
-        contents = _with_sidecar(contents, hugging_face.read_metrics(folder / found.metrics))
+        return _with_sidecar(contents, hugging_face.read_metrics(folder / found.metrics))
     return contents
+
+
+def check_unchanged(before: Sequence[safe_load.Snapshot], folder: Path, found: Found) -> None:
+    """Raise CorruptCheckpointError if a checkpoint's files are not what they were."""
+    if before != stamps(folder, found):
+        raise CorruptCheckpointError(
+            f"{found.files[0]}: changed while it was read; import it again when it is written."
+        )
 
 
 def _content(folder: Path, found: Found, *, copy: bool) -> Contents:
