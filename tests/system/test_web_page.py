@@ -138,15 +138,6 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, database_template: Path) -> Path:
-    directory = tmp_path_factory.mktemp("page")
-    place(database_template, directory)
-    (directory / "train.py").write_text(TRAINING)
-    succeed(PYTHON, "train.py", directory=directory, variables=environment(directory))
-    return directory
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"There is no {CHROMIUM}: apt-get install chromium")
@@ -159,12 +150,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site_of_module(browser: Browser, trained: Path) -> Iterator[Site]:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    command = (TRACKER, "serve", "--port", str(port))
-    process = start(*command, directory=trained, variables=environment(trained))
+def site_of_module(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, database_template: Path
+) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("page")
+    variables = environment(directory)
+    place(database_template, directory)
+    (directory / "train.py").write_text(TRAINING)
+    address = f"http://127.0.0.1:{free_port()}"
+    command = (TRACKER, "serve", "--port", address.rpartition(":")[2])
+    process = start(*command, directory=directory, variables=variables)
     try:
+        succeed(PYTHON, "train.py", directory=directory, variables=variables)  # while that starts
         wait_for(f"{address}/health")
         with urllib.request.urlopen(f"{address}/api/1/best?metric=val_loss", timeout=10) as answer:
             yield Site(address, browser, json.load(answer)["checkpoints"][0])
@@ -195,7 +192,7 @@ def test_from_the_list_to_the_best_checkpoint_with_the_mouse(site: Site) -> None
         page.goto("/")
         page.get_by_role("link", name="digits").click()
         plot = page.get_by_role("application")
-        page.wait_for_function("document.querySelector('.plot canvas').height > 0")
+        page.wait_for_selector(".plot canvas")
         box = plot.bounding_box()
         assert box is not None
         # The best is the last and lowest dot.
