@@ -158,3 +158,21 @@ def test_a_relative_database_is_the_same_from_everywhere_once_it_is_absolute(
 )
 def test_no_password_is_written_to_a_file(uri: str, written: str) -> None:
     assert settings.without_password(uri) == written
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_there"),
+    [
+        ("sqlite:///here.db", True),
+        ("sqlite:///gone.db", False),
+        ("sqlite:///:memory:", True),
+        ("http://127.0.0.1:5000", True),
+        ("postgresql://ada@db/mlflow", True),
+    ],
+)
+def test_only_a_sqlite_file_can_be_one_that_nobody_has_made_yet(
+    uri: str, is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here.db").touch()
+    assert settings.database_is_there(uri) is is_there

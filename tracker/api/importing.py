@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import InvalidArgumentError, TrackerWarning
-from tracker.importing.order import Wish, import_all
+from tracker.importing.one import Wish
+from tracker.importing.order import import_all
 from tracker.importing.outcome import ImportedCheckpoint
 from tracker.saving import tickets
 
