@@ -84,42 +84,47 @@ with mlflow.start_run():
 """
 """Logs until its standard input is closed; prints a line for each checkpoint."""
 
-_CLOCK = """
+WRONG_CLOCKS = """
+import json
 import sys
 import time
 
 real, real_ns, wrong = time.time, time.time_ns, 0
 time.time = lambda: real() + wrong
 time.time_ns = lambda: real_ns() + wrong * 10**9
-"""
 
-TRAIN_WITH_WRONG_CLOCKS = f"""{_CLOCK}
 import mlflow
 import tracker
 from torch import nn
 
+service, mlflow_alone = sys.argv[1:]
+hours = 5 * 3600
+
+
+def ask(*run_ids):
+    answers = []
+    for uri in (service, mlflow_alone):
+        mlflow.set_tracking_uri(uri)
+        latest = [tracker.get_checkpoint(run_id).epoch for run_id in run_ids]
+        answers.append([latest, len(tracker.search_checkpoints())])
+    return answers
+
+
+wrong = hours
+mlflow.set_tracking_uri(service)
 mlflow.set_experiment("clocks")
-for wrong in map(int, sys.argv[1:]):
+before, run_ids = ask(), []
+mlflow.set_tracking_uri(service)
+for wrong in (-hours, hours, 0):
     with mlflow.start_run() as run:
         for epoch in range(2):
-            tracker.log_checkpoint(nn.Linear(2, 2), epoch=epoch, metrics={{"loss": 1.0}})
-    print("run", run.info.run_id)
+            tracker.log_checkpoint(nn.Linear(2, 2), epoch=epoch, metrics={"loss": 1.0})
+    run_ids.append(run.info.run_id)
+wrong = hours
+print(json.dumps({"before": before, "after": ask(*run_ids), "run_ids": run_ids}))
 """
-"""A run for each number of seconds that the clock is wrong by."""
+"""Asks when its clock is early, trains when it is late, early and right, and asks again.
 
-ASK_WITH_A_WRONG_CLOCK = f"""{_CLOCK}
-wrong = int(sys.argv[1])
-
-import json
-import mlflow
-import tracker
-
-for line in sys.stdin:
-    answers = []
-    for uri in sys.argv[2:]:
-        mlflow.set_tracking_uri(uri)
-        latest = [tracker.get_checkpoint(run_id).epoch for run_id in line.split()]
-        answers.append([latest, len(tracker.search_checkpoints())])
-    print(json.dumps(answers), flush=True)
+It asks the service, and a mirror of MLflow alone: the latest epoch of each run, and how many
+checkpoints there are.
 """
-"""At each tracking URI: the latest epoch of each run that a line names, and how many there are."""

@@ -15,15 +15,14 @@ from pathlib import Path
 import pytest
 
 from . import compose
-from .processes import PYTHON, TRACKER, finish, run, start, succeed, wait_until
+from .processes import PYTHON, TRACKER, run, succeed, wait_until
 from .team_scripts import (
-    ASK_WITH_A_WRONG_CLOCK,
     LOAD_CHAMPION,
     PLAIN_MLFLOW,
     TRAIN_AND_REGISTER,
     TRAIN_UNTIL_TOLD,
-    TRAIN_WITH_WRONG_CLOCKS,
     TRY_TO_WRITE,
+    WRONG_CLOCKS,
 )
 from .topology import SECRETS, Team, add_user, ask, grant, team
 
@@ -159,6 +158,12 @@ def test_a_wrong_password_is_told_with_what_to_set(servers: Team, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+def test_a_question_of_any_size_is_answered_or_refused(servers: Team) -> None:
+    for size, wanted in ((400_000, 400), (3_500_000, 413), (9_000_000, 413)):
+        content = {"filter": "x" * size}
+        assert ask(servers, "POST", "/tracker/api/1/search", BOB, content)[0] == wanted
+
+
 def test_the_servers_have_no_more_rights_than_they_need(servers: Team, trained: Trained) -> None:
     for database in ("mlflow", "mlflow_auth"):
         done = servers.database.psql("--dbname", database, "--command", "SELECT 1", role="tracker")
@@ -243,40 +248,17 @@ def test_checkpoints_survive_restarts_of_the_database_and_of_mlflow(
 def test_wrong_clocks_hide_nothing_and_a_run_keeps_its_order(
     servers: Team, trained: Trained, tmp_path: Path
 ) -> None:
-    hours = 5 * 3600
-    variables = servers.machine(tmp_path, ADA)
-    # The service, and a mirror of MLflow alone, both asked by a machine that is early.
-    uris = (servers.url, servers.mlflow.health.removesuffix("/health"))
-    asking = start(
-        *(PYTHON, "-c", ASK_WITH_A_WRONG_CLOCK, str(hours), *uris),
-        directory=tmp_path,
-        variables=variables,
-        stdin=subprocess.PIPE,
-    )
-    (latest, before), (_, before_in_mirror) = answers_to(asking, trained.run_id)
-    assert latest == [2]
     printed = succeed(
-        *(PYTHON, "-c", TRAIN_WITH_WRONG_CLOCKS, str(-hours), str(hours), "0"),
+        *(PYTHON, "-c", WRONG_CLOCKS, servers.url, servers.mlflow.health.removesuffix("/health")),
         directory=tmp_path,
-        variables=variables,
+        variables=servers.machine(tmp_path, ADA),
     )
-    runs = [line.removeprefix("run ") for line in printed.splitlines() if line.startswith("run ")]
-    in_service, in_mirror = answers_to(asking, " ".join(runs))
-    finish(asking)
-    assert in_service == [[1, 1, 1], before + 6]
-    assert in_mirror == [[1, 1, 1], before_in_mirror + 6]
+    found = json.loads(printed.splitlines()[-1])
+    for (_, before), (latest, after) in zip(found["before"], found["after"], strict=True):
+        assert latest == [1, 1, 1]
+        assert after == before + 6
     newest = search(servers, ADA, experiments=["clocks"], max_results=2)
-    assert {each["run_id"] for each in newest} == {runs[-1]}, "the early clock's are older by now"
-
-
-def answers_to(process: subprocess.Popen[str], line: str) -> list[tuple[list[int], int]]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
-    printed = process.stdout.readline()
-    assert printed, process.communicate()[1]
-    return json.loads(printed)
+    assert {each["run_id"] for each in newest} == {found["run_ids"][-1]}, "no clock's future counts"
 
 
 def search(servers: Team, user: tuple[str, str], **question: object) -> list[dict[str, object]]:
