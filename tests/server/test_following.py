@@ -115,3 +115,18 @@ def test_the_catalog_is_made_again_from_time_to_time() -> None:
     assert done.acquire(timeout=30)
     assert done.acquire(timeout=30)
     following.stop()
+
+
+def test_whoever_runs_it_learns_once_that_mlflow_is_away_and_back(
+    following: Following, updates: Updates, caplog: pytest.LogCaptureFixture
+) -> None:
+    updates.may_end.release(100)
+    updates.error = RecordUnreachableError("down")
+    for _ in range(3):
+        with pytest.raises(RecordUnreachableError):
+            following.catch_up()
+    updates.error = None
+    following.catch_up()
+    told = [each.getMessage() for each in caplog.records]
+    assert ["down" in each for each in told] == [True, False]
+    assert "again" in told[1]

@@ -89,6 +89,7 @@ class Following:
                     return
                 self._begun += 1
             error = _failure_of(self._update)
+            _tell(error, self._error)
             with self._changed:
                 self._error = error
                 self._ended = self._begun
@@ -103,6 +104,18 @@ class Following:
                 _log.warning("The catalog could not be made again from MLflow: %s", error)
             took = time.monotonic() - begun
             pause = max(self._seconds_between, _TIMES_LONGER_IDLE * took)
+
+
+def _tell(error: TrackerError | None, before: TrackerError | None) -> None:
+    """Log that the catalog can't follow, and that it can again; not each update that fails."""
+    if error is not None and before is None:
+        _log.warning(
+            "The catalog can't follow MLflow, which is asked by the account of this service "
+            "(MLFLOW_TRACKING_USERNAME), so nothing is shown: %s",
+            error,
+        )
+    elif error is None and before is not None:
+        _log.warning("The catalog follows MLflow again.")
 
 
 def _failure_of(run: Callable[[], object]) -> TrackerError | None:

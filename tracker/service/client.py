@@ -10,7 +10,7 @@ from tracker.errors import (
     CatalogError,
     InvalidArgumentError,
     NotAuthenticatedError,
-    RecordUnreachableError,
+    RecordError,
     TrackerError,
 )
 from tracker.service.credentials import authorization, client_certificate
@@ -139,7 +139,7 @@ def _read(service: Service, answer: Response) -> dict[str, Any]:
             "MLFLOW_TRACKING_TOKEN, to those of your MLflow account."
         )
     told = error_from_json(content)
-    if isinstance(told, RecordUnreachableError | CatalogError):
+    if isinstance(told, RecordError | CatalogError):
         raise type(told)(f"The tracker service {_shown(service)} says: {told}")
     if told is not None:
         raise told
