@@ -208,6 +208,15 @@ def test_many_checkpoints_come_in_pages(client: TestClient, engine: Engine) -> N
     assert len(drawing(last)["curves"][0]["x"]) == 120
 
 
+def test_a_page_past_the_end_leads_to_the_first(client: TestClient, engine: Engine) -> None:
+    put_runs(engine, {"run-a": [0.5]})
+
+    page = Page(client.get("/experiments/7?filter=epoch+%3E%3D+0&offset=50"))
+
+    assert "There are fewer" in page.text
+    assert "?filter=epoch+%3E%3D+0" in page.links
+
+
 def test_where_the_direction_is_not_known_nothing_is_called_the_best(
     client: TestClient, engine: Engine
 ) -> None:

@@ -220,6 +220,7 @@ def page_links(asked: Asked, shown: int, total: int) -> dict[str, str]:
     return {
         "earlier": asked.link(offset=max(0, asked.offset - ROWS)) if asked.offset else "",
         "later": asked.link(offset=last) if last < total and shown else "",
+        "first_page": asked.link(),
         "place": f"{first:,} to {last:,} of {total:,}" if shown else "",
     }
 
