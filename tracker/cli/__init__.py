@@ -11,14 +11,14 @@ import sys
 import click
 
 from tracker import __version__
-from tracker.cli import terminal
+from tracker.cli import shells, terminal
 from tracker.cli.check import check
 from tracker.cli.demo import demo
 from tracker.cli.diff import diff
 from tracker.cli.files import export, pull
 from tracker.cli.find import best, list_checkpoints, search
-from tracker.cli.registry import models, promote, register
 from tracker.cli.importing import import_command
+from tracker.cli.registry import models, promote, register
 from tracker.cli.runs import runs
 from tracker.cli.serve import serve
 from tracker.cli.show import show
@@ -51,6 +51,7 @@ for command in (
 def main() -> None:
     """Run the command; print tracker's own errors as one message."""
     terminal.say_warnings()
+    shells.install()
     try:
         cli(prog_name="tracker")
     except TrackerError as error:
