@@ -173,18 +173,18 @@ def test_a_server_that_does_not_answer_is_told_at_once(monkeypatch: pytest.Monke
             ask()
 
 
-@pytest.mark.parametrize("version", [0, -1, 2**40, True, 1.5, None, [], "models:/", "0"])
-def test_what_is_no_version_is_refused(version: object) -> None:
+def test_what_is_no_version_is_refused() -> None:
     registered(1)
-    with pytest.raises((InvalidArgumentError, NotFoundError)):
-        tracker.promote("digits-cnn", version)  # type: ignore[arg-type]
+    for version in (0, -1, 2**40, True, 1.5, None, [], "models:/", "0", "m-no-such"):
+        with pytest.raises((InvalidArgumentError, NotFoundError)):
+            tracker.promote("digits-cnn", version)  # type: ignore[arg-type]
     assert champion() is None
 
 
-@pytest.mark.parametrize("edited", ["", "no JSON", '[{"version": "x"}]', "{}", "[7]"])
-def test_an_edited_history_does_not_stop_a_promotion(edited: str) -> None:
+def test_an_edited_history_does_not_stop_a_promotion() -> None:
     registered(2)
-    tracker.promote("digits-cnn", 1)
-    MlflowClient().set_registered_model_tag("digits-cnn", "tracker.previous.champion", edited)
-    tracker.promote("digits-cnn", 2)
-    assert tracker.rollback("digits-cnn").version == 1
+    for edited in ("", "no JSON", '[{"version": "x"}]', "{}", "[7]"):
+        tracker.promote("digits-cnn", 1)
+        MlflowClient().set_registered_model_tag("digits-cnn", "tracker.previous.champion", edited)
+        tracker.promote("digits-cnn", 2)
+        assert tracker.rollback("digits-cnn").version == 1

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tracker.errors import InvalidArgumentError, NotFoundError
+from tracker.errors import NotFoundError
 from tracker.record import copies, version_tags
 from tracker.record import tags as model_tags
 from tracker.record.boundary import check_reachable, connect, mlflow_errors, tracking_uri
@@ -151,7 +149,7 @@ def versions(client: MlflowClient, name: str) -> list[Version]:
             page = client.search_model_versions(
                 f"name = {quote}{name}{quote}", max_results=_PAGE, page_token=token
             )
-            found += map(_version, page)
+            found += map(from_mlflow, page)
             token = page.token
             if not token:
                 return sorted(found, key=lambda each: -each.number)
@@ -178,10 +176,11 @@ def version(client: MlflowClient, name: str, which: str) -> Version:
             raise NotFoundError(f"Model {name!r} has no version yet.")
         return found[0]
     with mlflow_errors(f"looking up version {number} of {name!r}"):
-        return _version(client.get_model_version(name, number))
+        return from_mlflow(client.get_model_version(name, number))
 
 
-def _version(found: ModelVersion) -> Version:
+def from_mlflow(found: ModelVersion) -> Version:
+    """Return a version as MLflow's client describes it."""
     # MLflow's own SQL registry leaves model_id empty; then the source says it.
     source = _LOGGED_MODEL.search(found.source or "")
     return Version(
@@ -266,85 +265,3 @@ def is_checkpoint(client: MlflowClient, found: Version) -> bool:
             return bool(kind == model_tags.MODEL_TYPE)
     except NotFoundError:
         return True
-
-
-def create_model(client: MlflowClient, name: str) -> None:
-    """Make a registered model, unless there is one of the name.
-
-    Raises:
-        InvalidArgumentError: The name is that of a prompt.
-        RecordError: MLflow refused or could not be reached.
-    """
-    with mlflow_errors(f"creating the registered model {name!r}"):
-        try:
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
-                raise
-            # Prompts have their names from the same table, and are shown as no models.
-            if model(client, name) is None:
-                raise InvalidArgumentError(
-                    f"{name!r} is the name of a prompt in MLflow; give the model another."
-                ) from error
-
-
-def create(
-    client: MlflowClient,
-    name: str,
-    record: CheckpointRecord,
-    *,
-    description: str,
-    tags: Mapping[str, str],
-) -> Version:
-    """Make a version of a registered model, whose files are those of a logged model.
-
-    Args:
-        client: MLflow.
-        name: The registered model.
-        record: The checkpoint; its id is that of the logged model.
-        description: The version's description.
-        tags: All of its tags.
-
-    Raises:
-        RecordError: MLflow refused or could not be reached.
-    """
-    with mlflow_errors(f"creating a version of the registered model {name!r}"):
-        made = client.create_model_version(
-            name,
-            source=f"models:/{record.id}",
-            run_id=record.run_id or None,
-            tags=dict(tags),
-            description=description,
-            model_id=record.id,
-            await_creation_for=0,  # nothing is copied: the version is READY
-        )
-        # By this MLflow's pages lead from the logged model to its version.
-        linked = json.dumps([{"name": name, "version": str(made.version)}])
-        client.set_logged_model_tags(record.id, {"mlflow.modelVersions": linked})
-        return _version(made)
-
-
-def describe(
-    client: MlflowClient, found: Version, description: str | None, tags: Mapping[str, str]
-) -> None:
-    """Give a version a description, unless that is None, and further tags.
-
-    Raises:
-        RecordError: MLflow refused or could not be reached.
-    """
-    number = str(found.number)
-    with mlflow_errors(f"describing version {number} of {found.name!r}"):
-        if description is not None:
-            client.update_model_version(found.name, number, description)
-        for key, value in tags.items():
-            client.set_model_version_tag(found.name, number, key, value)
-
-
-def delete(client: MlflowClient, found: Version) -> None:
-    """Delete a version.
-
-    Raises:
-        RecordError: MLflow refused or could not be reached.
-    """
-    with mlflow_errors(f"deleting version {found.number} of {found.name!r}"):
-        client.delete_model_version(found.name, str(found.number))

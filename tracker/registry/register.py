@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import InvalidArgumentError, TrackerError
 from tracker.loading.fetch import fetch
-from tracker.record import copies, logged_models, version_tags, versions
+from tracker.record import copies, logged_models, registering, version_tags, versions
 from tracker.record.datasets import datasets
 from tracker.record.version_tags import Card
 from tracker.registry import promotion
@@ -53,7 +53,7 @@ def register(
         version = _make(client, record, origin, name, description, own_tags)
     else:
         version = existing
-        versions.describe(client, version, description, own_tags)
+        registering.describe(client, version, description, own_tags)
     if alias is not None:
         promotion.move(name, alias, version.number)
     return replace(registered_version(name, version.number), is_new=existing is None)
@@ -83,9 +83,9 @@ def _make(
 ) -> versions.Version:
     whole = _whole(client, record, origin, name)
     card = _card(client, whole)
-    versions.create_model(client, name)
+    registering.create_model(client, name)
     _log.debug("model named: %s", name)
-    made = versions.create(
+    made = registering.create(
         client,
         name,
         whole,
@@ -143,7 +143,7 @@ def _only_one(client: Client, made: versions.Version, origin: str) -> versions.V
     """
     first = _made_from(versions.versions(client, made.name), origin) or made
     if first.number != made.number:
-        versions.delete(client, made)
+        registering.delete(client, made)
         if made.model_id is not None and made.model_id != first.model_id:
             logged_models.delete(client, made.model_id)
     return first
