@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from tracker.architecture.imports import Imports
 from tracker.architecture.instantiate import instantiate
 from tracker.architecture.quiet import quietly
-from tracker.architecture.torchscript import SCRIPT_FILE, load_script
 from tracker.errors import ArchitectureError, TrackerWarning
-from tracker.example.replay import replay
 from tracker.format import StoredCheckpoint
 from tracker.format.dtypes import DTYPES
 from tracker.loading.classes import imports_for
@@ -118,15 +116,22 @@ def rebuild(
         return stored.tensor(group, name, verify=False).to(device)
 
     manifest = stored.manifest
+    scripted = manifest.architecture.rebuild == "torchscript"
+    tried = manifest.example is not None and verify and weights
+    # Most models need neither, and imports cost more than all else but the weights.
+    if scripted:
+        from tracker.architecture.torchscript import SCRIPT_FILE, load_script
+    if tried:
+        from tracker.example.replay import replay
     # Code of the model's runs here, with whatever the checkpoint holds: it reaches nothing outside.
     with quietly():
-        if manifest.architecture.rebuild == "torchscript":
+        if scripted:
             model = load_script(stored.read_file(SCRIPT_FILE), imports.trust, device)
         else:
             model = instantiate(manifest.architecture, manifest.state_values, imports, fetch)
         model.eval()
         example = None
-        if manifest.example is not None and verify and weights:
+        if manifest.example is not None and tried:
             example = replay(model, manifest.example, partial(stored.tensor, "example"))
         # Last: what was logged is compared in the dtypes that it was logged in.
         return Restored(model if dtype is None else model.to(dtype=dtype), example)
