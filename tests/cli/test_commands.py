@@ -65,8 +65,9 @@ def history() -> list[Checkpoint]:
 
 def test_the_commands_are_these() -> None:
     assert sorted(commands()) == [
-        *("best", "check", "db upgrade", "demo", "diff", "doctor", "export", "list", "pull"),
-        *("reindex", "runs", "search", "show", "sync", "verify"),
+        *("best", "check", "db upgrade", "demo", "diff", "doctor", "export", "import"),
+        *("list", "models", "promote", "pull", "register", "reindex"),
+        *("runs", "search", "serve", "show", "sync", "verify"),
     ]
 
 
