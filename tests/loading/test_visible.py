@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from tests.catalog.examples import record
+from tests.conftest import NewDatabase
 from tracker import catalog
 from tracker.catalog import Engine, Scope
 from tracker.errors import TrackerError, TrackerWarning
@@ -165,3 +167,37 @@ def test_a_question_is_answered_as_if_the_rest_did_not_exist(
     assert answer(ask, everything, frozenset({"7", "8", "9", "10"})) == answer(
         ask, everything, None
     )
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda e, s: catalog.search(e, s),
+        lambda e, s: catalog.latest(e, s),
+        lambda e, s: catalog.at(e, s, epoch=1),
+        lambda e, s: catalog.best(e, s, "val_loss", "min"),
+        lambda e, s: catalog.top(e, s, "val_loss", "min", 2),
+        lambda e, s: catalog.best_of_each_run(e, s, "val_loss", "min"),
+    ],
+    ids=["search", "latest", "at", "best", "top", "each run"],
+)
+def test_an_experiment_that_appears_meanwhile_is_not_seen(
+    new_postgresql_database: NewDatabase, ask: Callable[[Engine, Scope], object]
+) -> None:
+    uri = new_postgresql_database()
+    catalog.create_or_upgrade(uri)
+    engine = catalog.open_catalog(uri)
+    hidden = replace(record(1), experiment_id="8", experiment="secret", run_id="run-8")
+
+    appeared: list[str] = []
+
+    def appear(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        # Between the look for what may be seen, which is everything, and the question itself.
+        if "FROM tracker_experiments" in statement and not appeared:
+            appeared.append(statement)
+            catalog.put(engine, hidden)
+
+    event.listen(engine, "after_cursor_execute", appear)
+    assert not ask(engine, Scope(visible=frozenset({"7"})))
+    assert catalog.count(engine, Scope()) == len(appeared) == 1

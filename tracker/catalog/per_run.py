@@ -51,7 +51,7 @@ def best_of_each_run(
     Example:
         >>> best_of_each_run(engine, Scope(("digits",)), "val_loss", "min", limit=10)
     """
-    with reading(engine, one_moment=False) as connection:
+    with reading(engine, one_moment=scope.visible is not None) as connection:
         runs = _runs(connection, scope)
         best = _best_of(runs, connection, scope, metric, mode)
         # The limit is none; it keeps databases from evaluating it again wherever it is mentioned.

@@ -56,7 +56,7 @@ def search(
         )
     parsed = [parse_order(element) for element in order_by]
     orders = [_order_clause(order) for order in parsed]
-    with reading(engine, one_moment=False) as connection:
+    with reading(engine, one_moment=scope.visible is not None) as connection:
         if max_results and len(parsed) == 1 and parsed[0].field.kind == "metric":
             by_metric = _by_metric(connection, scope, parsed[0], max_results, offset)
             page = load_selected(connection, by_metric)
@@ -95,7 +95,7 @@ def top(
         mode: ``min`` or ``max``.
         limit: How many at most, 1 or more.
     """
-    with reading(engine, one_moment=limit > 1) as connection:
+    with reading(engine, one_moment=limit > 1 or scope.visible is not None) as connection:
         conditions = ranked_conditions(connection, scope, metric)
         ranked = select(Metric.checkpoint_id).where(*conditions)
         by = by_value(mode)
@@ -139,7 +139,7 @@ def at(
     """
     if epoch is None and step is None:
         raise InvalidArgumentError("Give an epoch or a step to look for.")
-    with reading(engine, one_moment=False) as connection:
+    with reading(engine, one_moment=scope.visible is not None) as connection:
         query = _ids_of(connection, scope)
         if epoch is not None:
             query = query.where(Checkpoint.epoch == epoch)
@@ -156,7 +156,7 @@ def latest(engine: Engine, scope: Scope) -> CheckpointRecord | None:
         Checkpoint.step.desc().nulls_last(),
         Checkpoint.id.desc(),
     )
-    with reading(engine, one_moment=False) as connection:
+    with reading(engine, one_moment=scope.visible is not None) as connection:
         found = load_selected(connection, _ids_of(connection, scope).order_by(*newest).limit(1))
     return found[0] if found else None
 

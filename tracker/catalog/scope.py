@@ -63,7 +63,8 @@ def metric_conditions(connection: Connection, scope: Scope) -> list[ColumnElemen
 def experiment_ids(connection: Connection, scope: Scope) -> Sequence[str] | None:
     """Return the ids of a scope's experiments, or None: of all there are.
 
-    Unknown names have none, and neither have those that may not be seen.
+    Unknown names have none, and neither have those that may not be seen. "All" is so for as long as
+    the connection sees one moment: else an experiment could appear that may not be seen.
     """
     if scope.experiments is None and scope.visible is None:
         return None
@@ -104,8 +105,8 @@ def _placed(
 
 
 def _one_of(column: InstrumentedAttribute[Any], ids: Sequence[str]) -> ColumnElement[bool]:
-    # With one experiment, the usual case, an equality lets the index give the order, too. With none,
-    # a database that is told so looks at nothing; in an empty list it would look for every row.
+    # With one experiment, the usual case, an equality lets the index give the order, too. With
+    # none, a database that is told so looks at nothing; an empty list it would try on every row.
     if not ids:
         return false()
     return column == ids[0] if len(ids) == 1 else column.in_(ids)
