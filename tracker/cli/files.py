@@ -54,14 +54,16 @@ def export(
     from tracker.cli.printing import print_json, size
 
     found = selection.one()
-    sys.path.insert(0, os.getcwd())  # where the classes of a program's model are looked for
+    is_program = (chosen or path.suffix[1:]) in _PROGRAMS
+    if is_program:
+        sys.path.insert(0, os.getcwd())  # where the model's classes are looked for
     given = None if example is None else api.read_example(example)
     found.export(path, format=chosen, example_input=given, trust=trust or None)
     written = path.stat().st_size
     if as_json_text:
         print_json({"id": found.id, "path": str(path), "size": written})
     else:
-        what = "the model of" if (chosen or path.suffix[1:]) in _PROGRAMS else "the weights of"
+        what = "the model of" if is_program else "the weights of"
         click.echo(f"{path} ({size(written)}): {what} {found.name}, {found.model_text}")
 
 
