@@ -3,7 +3,8 @@
 Both are asked through their public functions and return whole records. Every question is asked
 with other experiments, runs and epochs each time. MLflow ranks logged models by their own metrics
 as tracker does, and runs by their last value, which is another question; it is here because it is
-what people ask. MLflow's tables are filled directly with what its client would have written.
+what people ask. MLflow's tables are filled directly with what its client would have written; from a
+small record the catalog is made again, and a mirror through a real server, to see how fast that is.
 
     python benchmarks/catalog.py --checkpoints 10000 100000 --database sqlite postgresql
 """
@@ -31,6 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from catalogs.fill import fill_mlflow, fill_tracker
+from catalogs.follow import followed
 from catalogs.rows import EPOCHS, EXPERIMENTS, METRICS, rows
 
 import tracker
@@ -177,6 +179,9 @@ def run(database: str, count: int, options: argparse.Namespace) -> dict[str, obj
             seconds = options.seconds * (4 if who == "mlflow" else 1)
             result = measure(question, options.calls, seconds)
             found.setdefault(name, {})[who] = result  # type: ignore[index]
+        if compared and count <= options.follow:
+            with tempfile.TemporaryDirectory(dir=options.directory) as folder:
+                found["followed"] = followed(uri, count, Path(folder))
     return found
 
 
@@ -202,7 +207,7 @@ def new_database(kind: str, directory: Path) -> Iterator[str]:
 def table(found: dict[str, object]) -> Iterator[str]:
     yield f"{'':<44}{'median':>10}{'p99':>10}{'calls':>7}{'MLflow':>12}{'p99':>12}{'x':>8}"
     for name, results in found.items():
-        if name == "inserted":
+        if name in ("inserted", "followed"):
             continue
         ours, peer = results["tracker"], results.get("mlflow")  # type: ignore[index, attr-defined]
         line = f"{name:<44}{ours['median']:>8.2f} ms{ours['p99']:>7.2f} ms{ours['calls']:>7}"
@@ -212,6 +217,8 @@ def table(found: dict[str, object]) -> Iterator[str]:
         yield line
     rates = found["inserted"]
     yield ", ".join(f"{rate:,.0f} inserted a second {how}" for how, rate in rates.items())  # type: ignore[attr-defined]
+    if "followed" in found:
+        yield ", ".join(f"{rate:,.0f} {what}" for what, rate in found["followed"].items())  # type: ignore[attr-defined]
 
 
 def conditions(directory: Path) -> str:
@@ -231,6 +238,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="for each question, about")
     parser.add_argument(
         "--peer", type=int, default=100_000, help="ask MLflow up to so many checkpoints; 0: never"
+    )
+    parser.add_argument(
+        "--follow",
+        type=int,
+        default=10_000,
+        help="make the catalog again, and a mirror, from up to so many checkpoints; 0: never",
     )
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--json", action="store_true")

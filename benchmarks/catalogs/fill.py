@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlalchemy import create_engine, text
 from sqlalchemy import insert as insert_into
 
-from catalogs.rows import EXPERIMENTS, METRICS, insert, rows
+from catalogs.rows import EXPERIMENTS, Row, insert, metrics, rows
 from tracker import catalog
 from tracker.catalog.tables import Table
+from tracker.record import tags
 
 MODEL = ("benchmark:Net", "Net(depth=7)", "constructor", 1_000_000)
 READY = 2  # MLflow's number for the status of a logged model
@@ -47,8 +48,7 @@ def fill_tracker(uri: str, count: int) -> None:
         ("checkpoint_id", "key", "value", "experiment_id", "run_id", "epoch", "created_at"),
         (
             (r.id, key, value, str(r.experiment), r.run_id, r.epoch, r.created_at)
-            for r in rows(count)
-            for key, value in zip(METRICS, r.values, strict=True)
+            for r, key, value in metrics(rows(count))
         ),
     )
     insert(
@@ -112,8 +112,7 @@ def _fill_runs(uri: str, count: int, artifacts: str) -> None:
             columns,
             (
                 (key, value, r.created_at, r.epoch, False, r.run_id)
-                for r in of_runs
-                for key, value in zip(METRICS, r.values, strict=True)
+                for r, key, value in metrics(of_runs)
             ),
         )
     insert(
@@ -149,8 +148,7 @@ def _fill_logged_models(uri: str, count: int) -> None:
         ),
         (
             (r.id, key, r.created_at, r.epoch, value, r.experiment, r.run_id)
-            for r in rows(count)
-            for key, value in zip(METRICS, r.values, strict=True)
+            for r, key, value in metrics(rows(count))
         ),
     )
     insert(
@@ -159,6 +157,29 @@ def _fill_logged_models(uri: str, count: int) -> None:
         ("model_id", "experiment_id", "param_key", "param_value"),
         ((r.id, r.experiment, "depth", r.depth) for r in rows(count)),
     )
+    insert(
+        uri,
+        "logged_model_tags",
+        ("model_id", "experiment_id", "tag_key", "tag_value"),
+        (
+            (r.id, r.experiment, key, value)
+            for r in rows(count)
+            for key, value in tags_of(r).items()
+        ),
+    )
+
+
+def tags_of(row: Row) -> dict[str, str]:
+    """Return the tags that tracker gives a logged model, from which a catalog is made again."""
+    known = tags.create_tags(
+        epoch=row.epoch,
+        step=None,
+        model_class=MODEL[0],
+        model_text=MODEL[1],
+        rebuild="constructor",
+        tags={},
+    )
+    return known | tags.finish_tags(size=MODEL[3], manifest_digest="0" * 64, metrics={})
 
 
 def settle(uri: str) -> None:

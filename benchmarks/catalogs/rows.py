@@ -48,6 +48,11 @@ def rows(count: int) -> Iterator[Row]:
         )
 
 
+def metrics(of: Iterable[Row]) -> Iterator[tuple[Row, str, float]]:
+    """Return each metric of rows: the row, its name, its value."""
+    return ((row, key, value) for row in of for key, value in zip(METRICS, row.values, strict=True))
+
+
 def insert(
     uri: str, table: str, columns: Sequence[str], values: Iterable[tuple[object, ...]]
 ) -> None:
