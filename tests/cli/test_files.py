@@ -12,6 +12,7 @@ from tests.cli.running import invoke
 from tests.models import Net
 from tests.training import log
 from tracker import Checkpoint
+from tracker.loading.verify import verify
 from tracker.record import artifacts
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -35,7 +36,8 @@ def test_files_of_a_remote_store_are_in_the_cache_and_loaded_from_there(
     pulled = json.loads(invoke("pull", checkpoint.id, "--json").stdout)
     assert pulled["id"] == checkpoint.id
     assert Path(pulled["folder"]).is_relative_to(workplace / "cache")
+    assert invoke("verify", checkpoint.id).output.startswith("ok ")
     shutil.rmtree(store)
     assert checkpoint.load_model()
     assert invoke("pull", checkpoint.id).output == f"{pulled['folder']}\n"
-    assert invoke("verify", checkpoint.id).output.startswith("ok ")
+    assert verify(checkpoint.record).condition == "missing", "it is the store that is verified"

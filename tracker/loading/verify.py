@@ -47,8 +47,7 @@ def verify(record: CheckpointRecord) -> Verified:
     """Read every byte of a checkpoint again and compare it with its digest.
 
     The files of earlier checkpoints that hold some of its tensors are read, too, as far as these
-    tensors go. Of a checkpoint in a remote store the files in the cache are read; what is missing
-    or damaged there is fetched.
+    tensors go. Of a checkpoint in a remote store it is the store that is read, and not the cache.
 
     Args:
         record: The checkpoint.
