@@ -71,7 +71,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise UnstorableError("weight", "has no place")
 
-    monkeypatch.setattr(flavor_file, "mlmodel", refuse)
+    monkeypatch.setattr(flavor_file, "flavor_files", refuse)
 
 
 def test_what_could_not_be_saved_is_raised_when_the_run_has_ended(full: None) -> None:

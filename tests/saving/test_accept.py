@@ -63,7 +63,7 @@ def refused() -> Iterator[Callable[[], None]]:
         raise UnstorableError("weight", "has no place")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flavor_file, "mlmodel", refuse)
+        patch.setattr(flavor_file, "flavor_files", refuse)
         yield patch.undo
 
 

@@ -189,7 +189,7 @@ STEPS: list[tuple[Any, str]] = [
     (runs, "log_model_params"),
     (runs, "log_metrics"),
     (logged_models, "finish"),
-    (publish.catalog, "put"),
+    (publish, "put"),
     (spool, "forget"),
 ]
 

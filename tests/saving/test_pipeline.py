@@ -112,7 +112,7 @@ def test_a_store_on_a_place_without_files_is_named() -> None:
 
 STEPS: list[tuple[Any, str]] = [
     (files, "write_checkpoint"),
-    (pipeline.flavor_file, "mlmodel"),
+    (pipeline.flavor_file, "flavor_files"),
     (content.source, "archive"),
     (publish.runs, "log_model_params"),
     (publish.runs, "log_metrics"),

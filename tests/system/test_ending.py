@@ -104,7 +104,7 @@ def test_what_could_not_be_saved_is_said_at_the_end(
 ) -> None:
     script = """
 from tracker.record import flavor_file
-flavor_file.mlmodel = None
+flavor_file.flavor_files = None
 log(0)
 """
     variables["TRACKER_SPOOL_DIR"] = "/proc/nowhere"

@@ -7,6 +7,8 @@ touching them. ``tables.py`` is the schema, whose history is in the top-level ``
 
 Names are resolved when they are first used: `direct` answers the question that most models are
 loaded with before SQLAlchemy is imported, which takes longer than all the rest of loading.
+`tracker.saving` imports from the modules themselves: its thread must import nothing, or a fork in
+that moment leaves the child with half a module.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker import catalog, settings
+from tracker import settings
+from tracker.catalog.opening import open_for_logging
 from tracker.errors import NotFoundError, RecordUnreachableError, StorageError, TrackerError
 from tracker.format import (
     MANIFEST,
@@ -44,6 +45,7 @@ from tracker.saving.spool import Delivery
 from tracker.types import CheckpointRecord
 
 if TYPE_CHECKING:
+    from tracker.catalog import Engine
     from tracker.record.boundary import Client
 
 Sent = Callable[[int], None]
@@ -101,7 +103,7 @@ def deliver(
 
 
 def _deliver(client: Client, delivery: Delivery, warn: Warn, sent: Sent) -> CheckpointRecord:
-    engine = catalog.open_for_logging(client.tracking_uri)
+    engine = open_for_logging(client.tracking_uri)
     run = _run(client, delivery)
     begun = deliveries.begun(client, run, delivery.id)
     record = begun.delivered or _send(client, engine, delivery, run, begun, sent)
@@ -114,7 +116,7 @@ def _deliver(client: Client, delivery: Delivery, warn: Warn, sent: Sent) -> Chec
 
 def _send(
     client: Client,
-    engine: catalog.Engine,
+    engine: Engine,
     delivery: Delivery,
     run: runs.Run,
     begun: deliveries.Begun,
@@ -131,7 +133,7 @@ def _send(
 
 def _complete(
     client: Client,
-    engine: catalog.Engine,
+    engine: Engine,
     delivery: Delivery,
     run: runs.Run,
     stored: StoredCheckpoint,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker import catalog
 from tracker.format import Content, Written, withdraw_manifest, write_checkpoint
 from tracker.record import logged_models, retention
 from tracker.saving import stored
 
 if TYPE_CHECKING:
+    from tracker.catalog import Engine
     from tracker.record.boundary import Client
 
 
 def write_files(
     client: Client,
-    engine: catalog.Engine,
+    engine: Engine,
     directory: Path,
     content: Content,
     created: logged_models.Created,

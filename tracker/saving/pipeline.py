@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker import catalog
+from tracker.catalog.opening import open_for_logging
 from tracker.errors import RecordUnreachableError, StorageError
 from tracker.format import Written, write_checkpoint
 from tracker.record import artifacts, flavor_file, logged_models, runs
@@ -36,6 +36,7 @@ from tracker.saving.writer import Then
 from tracker.types import CheckpointRecord
 
 if TYPE_CHECKING:
+    from tracker.catalog import Engine
     from tracker.record.boundary import Client
 
 
@@ -79,7 +80,7 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
         return partial(carrier.submit, _spool(accepted, ticket), ticket)
     try:
         client = connect(destination.tracking_uri)
-        engine = catalog.open_for_logging(destination.tracking_uri)
+        engine = open_for_logging(destination.tracking_uri)
         record = _save_in_place(client, engine, run, accepted)
     except Exception as error:
         waiting = _rescue(accepted, ticket, error)
@@ -91,7 +92,7 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
 
 
 def _save_in_place(
-    client: Client, engine: catalog.Engine, run: runs.Run, accepted: Accepted
+    client: Client, engine: Engine, run: runs.Run, accepted: Accepted
 ) -> CheckpointRecord:
     architecture = accepted.snapshot.description.architecture
     created = publish.begin(client, run, accepted.request, architecture)
@@ -112,7 +113,7 @@ def _failed_unless_done(client: Client, model_id: str) -> Iterator[None]:
 
 def _write(
     client: Client,
-    engine: catalog.Engine,
+    engine: Engine,
     run: runs.Run,
     accepted: Accepted,
     created: logged_models.Created,

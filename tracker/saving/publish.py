@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from tracker import catalog
+from tracker.catalog.writes import put
 from tracker.errors import CatalogError, RecordError
 from tracker.format import Written
 from tracker.record import logged_models, retention, runs, tags
@@ -23,6 +23,7 @@ from tracker.saving.request import Request
 from tracker.types import Architecture, CheckpointRecord
 
 if TYPE_CHECKING:
+    from tracker.catalog import Engine
     from tracker.record.boundary import Client
 
 Warn = Callable[[str], None]
@@ -119,7 +120,7 @@ def publish(
     return record
 
 
-def enter(client: Client, engine: catalog.Engine, record: CheckpointRecord, warn: Warn) -> None:
+def enter(client: Client, engine: Engine, record: CheckpointRecord, warn: Warn) -> None:
     """Enter a READY checkpoint into the catalog; what it replaces leaves that, then MLflow.
 
     Args:
@@ -132,7 +133,7 @@ def enter(client: Client, engine: catalog.Engine, record: CheckpointRecord, warn
         CatalogError: The catalog could not be used.
     """
     try:
-        replaced = catalog.put(engine, record)
+        replaced = put(engine, record)
     except CatalogError as error:
         error.add_note(
             f"The checkpoint {record.id} itself is complete in MLflow; `tracker reindex` enters it "

@@ -11,12 +11,17 @@ import logging
 import os
 import threading
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
-from tracker import catalog
+from tracker.catalog.queries import latest
+from tracker.catalog.scope import Scope
 from tracker.errors import TrackerError
 from tracker.format import KnownTensors, Written, known_tensors, limited, open_checkpoint
 from tracker.record import artifacts, neighbours
 from tracker.types import CheckpointRecord, FileElsewhere
+
+if TYPE_CHECKING:
+    from tracker.catalog import Engine
 
 _MOST_RUNS = 16
 """Runs to remember; what is forgotten is only stored once more."""
@@ -27,7 +32,7 @@ _runs: OrderedDict[str, dict[str, KnownTensors]] = OrderedDict()
 """By run and model class."""
 
 
-def known(run_id: str, artifact_uri: str, engine: catalog.Engine) -> KnownTensors:
+def known(run_id: str, artifact_uri: str, engine: Engine) -> KnownTensors:
     """Return where tensors are that earlier checkpoints of a run hold.
 
     Args:
@@ -62,9 +67,9 @@ def _remember(run_id: str, known: dict[str, KnownTensors]) -> None:
         _runs.popitem(last=False)
 
 
-def _of_another_process(run_id: str, engine: catalog.Engine) -> dict[str, KnownTensors]:
+def _of_another_process(run_id: str, engine: Engine) -> dict[str, KnownTensors]:
     try:
-        newest = catalog.latest(engine, catalog.Scope(run_id=run_id))
+        newest = latest(engine, Scope(run_id=run_id))
         directory = None if newest is None else artifacts.local_directory(newest.artifact_uri)
         if newest is None or directory is None:
             return {}
