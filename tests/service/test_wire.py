@@ -11,10 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.catalog.examples import record
-from tracker.errors import CatalogError, FilterSyntaxError, NotFoundError
+from tracker.errors import (
+    CatalogDamagedError,
+    CatalogError,
+    FilterSyntaxError,
+    NotFoundError,
+    StorageError,
+    TrackerError,
+)
 from tracker.service.wire import (
     error_from_json,
     error_to_json,
+    name_of,
     number_from_json,
     number_to_json,
     record_from_json,
@@ -69,3 +77,17 @@ def test_an_error_is_raised_as_what_it_was() -> None:
 )
 def test_nothing_else_is_raised_at_a_client(data: object) -> None:
     assert error_from_json(data) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "known_as"),
+    [
+        (FilterSyntaxError("this"), FilterSyntaxError),
+        (CatalogDamagedError("this"), CatalogError),
+        (StorageError("this"), CatalogError),
+    ],
+)
+def test_an_error_that_clients_do_not_know_reaches_them_as_one_that_they_do(
+    error: TrackerError, known_as: type[TrackerError]
+) -> None:
+    assert type(error_from_json(error_to_json(name_of(error), "this"))) is known_as

@@ -24,7 +24,7 @@ from tracker.errors import (
     TrackerError,
 )
 from tracker.server import guards
-from tracker.service.wire import error_to_json
+from tracker.service.wire import error_to_json, name_of
 
 _log = logging.getLogger("tracker.server")
 
@@ -71,7 +71,7 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TrackerError)
     status = status_of(error)
     headers = {401: AUTHENTICATE, 503: _SECONDS_UNTIL_RETRY}.get(status)
-    return _answer(status, type(error).__name__, message_of(error), headers)
+    return _answer(status, name_of(error), message_of(error), headers)
 
 
 def _not_valid(request: Request, error: Exception) -> JSONResponse:

@@ -94,6 +94,15 @@ def error_to_json(name: str, message: str) -> dict[str, str]:
     return {"error": name, "message": message}
 
 
+def name_of(error: TrackerError) -> str:
+    """Return the name that clients know an error by: its own, or that of what it is a kind of.
+
+    What else goes wrong in a service is a trouble with its catalog to them.
+    """
+    known = (cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _ERRORS)
+    return next(known, CatalogError.__name__)
+
+
 def error_from_json(data: Any) -> TrackerError | None:
     """Return the error of `error_to_json`, or None if it is none of those a service raises."""
     if not isinstance(data, dict) or not isinstance(data.get("message"), str):
