@@ -23,6 +23,7 @@ DOCUMENTED = [
     "PendingCheckpoint",
     "RegisteredModel",
     "RegisteredVersion",
+    "Retention",
     "TrackerError",
     "__version__",
     "best_checkpoint",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tracker.loading.report import LoadReport
     from tracker.pending import PendingCheckpoint
     from tracker.registry.version import RegisteredModel, RegisteredVersion
+    from tracker.retention import Retention
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _HOMES = {
     "PendingCheckpoint": "tracker.pending",
     "RegisteredModel": "tracker.registry.version",
     "RegisteredVersion": "tracker.registry.version",
+    "Retention": "tracker.retention",
     "TrackerError": "tracker.errors",
     "best_checkpoint": "tracker.api",
     "best_checkpoints": "tracker.api",
@@ -84,6 +86,7 @@ __all__ = [
     "PendingCheckpoint",
     "RegisteredModel",
     "RegisteredVersion",
+    "Retention",
     "TrackerError",
     "__version__",
     "best_checkpoint",

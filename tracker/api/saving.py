@@ -11,6 +11,7 @@ from tracker.saving import tickets
 if TYPE_CHECKING:
     from torch import nn
 
+    from tracker.retention import Retention
     from tracker.saving.sync import Outcome, Watch
 
 
@@ -26,6 +27,7 @@ def log_checkpoint(
     tags: Mapping[str, Any] | None = None,
     example_input: Any = None,
     torchscript: bool = False,
+    retention: Retention | None = None,
     run_id: str | None = None,
     wait: bool = False,
 ) -> PendingCheckpoint:
@@ -57,6 +59,8 @@ def log_checkpoint(
             it was.
         torchscript: Keep a model that is a program of ``torch.jit`` in torch's own format; loading
             it takes ``trust="torchscript"``.
+        retention: Which checkpoints of the run, of models of this class, stay when this one is
+            in MLflow; the others are deleted, in the background. See `Retention`. None: all stay.
         run_id: The run to log to, instead of the active one.
         wait: Return only when the checkpoint is durable.
 
@@ -79,7 +83,7 @@ def log_checkpoint(
     from tracker.saving.accept import accept
     from tracker.saving.request import check_request
 
-    request = check_request(epoch, step, metrics, tags)
+    request = check_request(epoch, step, metrics, tags, retention)
     ticket = accept(
         model,
         request,

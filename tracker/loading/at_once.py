@@ -6,8 +6,8 @@ from typing import Any
 
 from tracker import settings
 from tracker.catalog import direct
+from tracker.direction import direction
 from tracker.errors import InvalidArgumentError
-from tracker.loading.direction import direction
 from tracker.types import CheckpointRecord
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tracker import catalog
 from tracker.catalog.wording import quoted, unstorable
+from tracker.direction import direction
 from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
 from tracker.loading import missing
-from tracker.loading.direction import direction
 from tracker.service import questions
 from tracker.service.location import Service
 from tracker.types import CheckpointRecord, Mode

@@ -154,6 +154,7 @@ def _spool(accepted: Accepted, ticket: Ticket, error: Exception | None = None) -
         created_at=runs.now(),
         error=None if error is None else f"{type(error).__name__}: {error}",
         refused=error is not None and not isinstance(error, RecordUnreachableError),
+        retention=request.retention,
     )
     try:
         whole = content(

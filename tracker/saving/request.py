@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.errors import InvalidArgumentError, InvalidMetricError
+from tracker.retention import Retention
 
 METRIC_STEP = "import_metric_step"
 """The tag of an imported checkpoint whose metrics its run has at another step than its own."""
@@ -30,12 +31,14 @@ class Request:
         step: Step as given, or None.
         metrics: Finite, infinite or NaN floats by name.
         tags: Text by name.
+        retention: Which checkpoints stay when this one is in MLflow; None: all.
     """
 
     epoch: int | None
     step: int | None
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    retention: Retention | None = None
 
     @property
     def name(self) -> str:
@@ -56,18 +59,26 @@ class Request:
         return next((n for n in (self.step, self.epoch) if n is not None), 0)
 
 
-def check_request(epoch: object, step: object, metrics: object, tags: object) -> Request:
+def check_request(
+    epoch: object, step: object, metrics: object, tags: object, retention: object = None
+) -> Request:
     """Return the request that the arguments of ``log_checkpoint`` make.
 
     Raises:
         InvalidArgumentError: An argument is of the wrong type or out of range.
         InvalidMetricError: A metric is not a number, or MLflow does not allow its name.
     """
+    if retention is not None and not isinstance(retention, Retention):
+        raise InvalidArgumentError(
+            f"retention is of type {type(retention).__name__}; expected a tracker.Retention, for "
+            "example tracker.Retention(keep_last=3)."
+        )
     return Request(
         epoch=_check_count("epoch", epoch),
         step=_check_count("step", step),
         metrics=_check_metrics(metrics),
         tags=_check_tags(tags),
+        retention=retention,
     )
 
 

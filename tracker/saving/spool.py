@@ -19,14 +19,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 from filelock import FileLock, Timeout
 
 from tracker import settings
-from tracker.errors import FormatError, NewerFormatError, StorageError, TrackerError
+from tracker.errors import (
+    FormatError,
+    InvalidArgumentError,
+    NewerFormatError,
+    StorageError,
+    TrackerError,
+)
 from tracker.format.fields import Field
 from tracker.format.files import make_directory, replacing, sync_directory
 from tracker.record.sessions import Session
+from tracker.retention import Retention
+from tracker.types import Mode
 
 CHECKPOINT = "checkpoint"
 DELIVERY = "delivery.json"
@@ -54,6 +63,7 @@ class Delivery:
         error: How the last attempt ended.
         refused: Whether MLflow answered and refused, so that only somebody who looks into it
             should try again.
+        retention: Which checkpoints stay when MLflow has this one; None: all.
     """
 
     directory: Path
@@ -65,6 +75,7 @@ class Delivery:
     attempts: int = 0
     error: str | None = None
     refused: bool = False
+    retention: Retention | None = None
 
     @property
     def id(self) -> str:
@@ -156,7 +167,20 @@ def read(directory: Path) -> Delivery | None:
         attempts=root.at("attempts").integer(),
         error=root.at("error").optional(Field.text),
         refused=root.at("refused").flag(),
+        retention=root.get("retention").optional(_retention),
     )
+
+
+def _retention(field: Field) -> Retention:
+    numbers = {
+        name: field.get(name).optional(Field.integer)
+        for name in ("keep_last", "keep_best", "keep_every")
+    }
+    monitor, mode = (field.get(name).optional(Field.text) for name in ("monitor", "mode"))
+    try:
+        return Retention(**numbers, monitor=monitor, mode=cast(Mode, mode))
+    except InvalidArgumentError as error:
+        raise FormatError(f"{field.where}: its retention can't be used: {error}") from error
 
 
 def _session(field: Field) -> Session:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from tracker import catalog
 from tracker.catalog import Engine, ExperimentSummary, Scope
+from tracker.direction import direction
 from tracker.errors import InvalidArgumentError
-from tracker.loading.direction import direction
 from tracker.types import CheckpointRecord, Mode
 
 WIDTH, HEIGHT, MARGIN = 120.0, 28.0, 3.0

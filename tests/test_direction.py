@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tracker.direction import direction
 from tracker.errors import InvalidArgumentError
-from tracker.loading.direction import direction
 
 
 @pytest.mark.parametrize(
