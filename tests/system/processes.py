@@ -10,7 +10,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,12 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-Finished = subprocess.CompletedProcess[str]
+from .forked import PYTHON, SCRIPT, popen
 
-PYTHON = sys.executable
-
-TRACKER = str(Path(sys.executable).with_name("tracker"))
+TRACKER = SCRIPT
 """The command as it is installed beside the interpreter that runs the tests."""
+
+Finished = subprocess.CompletedProcess[str]
 
 
 def environment(directory: Path, **variables: str) -> dict[str, str]:
@@ -53,18 +52,23 @@ def place(template: Path, directory: Path) -> None:
 
 
 def start(
-    *command: str | Path, directory: Path, variables: dict[str, str], **options: Any
+    *command: str | Path,
+    directory: Path,
+    variables: dict[str, str],
+    cold: bool = False,
+    **options: Any,
 ) -> subprocess.Popen[str]:
-    """Start a command in ``directory``; it leads a process group of its own."""
-    return subprocess.Popen(
+    """Start a command in ``directory``; it leads a process group of its own.
+
+    What runs Python is forked, unless it is to be started ``cold``: see `forked`.
+    """
+    return popen(
         [str(part) for part in command],
+        variables,
+        cold=cold,
         cwd=directory,
-        env=variables,
         text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 
@@ -86,14 +90,18 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait(timeout=30)
 
 
-def run(*command: str | Path, directory: Path, variables: dict[str, str]) -> Finished:
+def run(
+    *command: str | Path, directory: Path, variables: dict[str, str], cold: bool = False
+) -> Finished:
     """Run a command to its end, whatever its exit status is."""
-    return finish(start(*command, directory=directory, variables=variables))
+    return finish(start(*command, directory=directory, variables=variables, cold=cold))
 
 
-def succeed(*command: str | Path, directory: Path, variables: dict[str, str]) -> str:
+def succeed(
+    *command: str | Path, directory: Path, variables: dict[str, str], cold: bool = False
+) -> str:
     """Run a command that has to succeed; return what it printed."""
-    done = run(*command, directory=directory, variables=variables)
+    done = run(*command, directory=directory, variables=variables, cold=cold)
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -130,6 +138,7 @@ def mlflow_server(
     command: str = "server",
     port: int | None = None,
     settings: dict[str, str] | None = None,
+    cold: bool = False,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run ``mlflow server`` in ``directory``; yield its URI and process. It always ends."""
     port = port or free_port()
@@ -138,13 +147,8 @@ def mlflow_server(
         directory, **{"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(settings or {})}
     )
     with open(directory / "server.log", "w") as log:
-        process = subprocess.Popen(
-            [*full, *arguments],
-            cwd=directory,
-            env=variables,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
+        process = popen(
+            [*full, *arguments], variables, cold=cold, cwd=directory, stdout=log, stderr=log
         )
     uri = f"http://127.0.0.1:{port}"
     try:

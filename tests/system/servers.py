@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .forked import popen
+
 
 @dataclass
 class Server:
@@ -33,13 +35,8 @@ class Server:
     def start(self) -> None:
         """Start it; it leads a process group of its own and writes ``<name>.log``."""
         with open(self.directory / f"{self.name}.log", "ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.directory,
-                env=self.variables,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            self.process = popen(
+                self.command, self.variables, cwd=self.directory, stdout=log, stderr=log
             )
 
     def wait(self, seconds: float = 90) -> None:
