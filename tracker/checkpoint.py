@@ -119,6 +119,38 @@ class Checkpoint:
         """Where it was made: versions, host, git commit; read from its manifest."""
         return dict(self._open(groups=()).manifest.environment)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files beside the model, as ``log_checkpoint(files=…)`` got them."""
+        return tuple(self._open(groups=()).attached())
+
+    def read_file(self, name: str) -> bytes:
+        """Return the content of a file beside the model, compared with its digest.
+
+        Args:
+            name: One of `files`.
+
+        Raises:
+            NotFoundError: There is no such file; lists those that there are. Or they are gone.
+            CorruptCheckpointError: Its bytes are not those that were written.
+
+        Example:
+            >>> tracker.log_checkpoint(model, epoch=3, files={"classes.json": Path("classes.json")})
+            >>> json.loads(tracker.get_checkpoint(epoch=3).read_file("classes.json"))
+            ['cat', 'dog']
+        """
+        from tracker.loading.attached import read_attached
+
+        return read_attached(self.record, name)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The plain values that were logged in ``state=``, by name; read from its files."""
+        from tracker.loading.fetch import verified
+        from tracker.loading.training_state import values_of
+
+        return values_of(self._open(check=verified(None)))
+
     def load_model(
         self,
         *,

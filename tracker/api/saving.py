@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ def log_checkpoint(
     tags: Mapping[str, Any] | None = None,
     example_input: Any = None,
     torchscript: bool = False,
+    files: Mapping[str, bytes | os.PathLike[str]] | None = None,
     retention: Retention | None = None,
     run_id: str | None = None,
     wait: bool = False,
@@ -57,6 +59,8 @@ def log_checkpoint(
             arguments. It is stored with the model's output for it in eval mode, so that loading
             can tell whether the model still computes the same. The model is run twice and left as
             it was.
+        files: What shall lie beside the model, by name: content as bytes, or a path to read it
+            from. ``Checkpoint.read_file`` returns it; loading a model does not fetch it.
         torchscript: Keep a model that is a program of ``torch.jit`` in torch's own format; loading
             it takes ``trust="torchscript"``.
         retention: Which checkpoints of the run, of models of this class, stay when this one is
@@ -81,6 +85,7 @@ def log_checkpoint(
         ...     )
     """
     from tracker.saving.accept import accept
+    from tracker.saving.attached import check_files
     from tracker.saving.request import check_request
 
     request = check_request(epoch, step, metrics, tags, retention)
@@ -92,6 +97,7 @@ def log_checkpoint(
         state=state,
         example_input=example_input,
         torchscript=torchscript,
+        files=check_files(files),
         run_id=run_id,
         wait=wait,
     )

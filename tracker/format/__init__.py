@@ -9,7 +9,7 @@ from tracker.format.amend import amend_manifest
 from tracker.format.commit import Written, withdraw_manifest
 from tracker.format.elsewhere import Locate
 from tracker.format.export import export_state_dict
-from tracker.format.layout import MANIFEST
+from tracker.format.layout import ATTACHED, MANIFEST
 from tracker.format.manifest import FORMAT_NAME, FORMAT_VERSION, Manifest, SourceEntry
 from tracker.format.read import StoredCheckpoint, open_checkpoint
 from tracker.format.reuse import KnownTensors, known_tensors, limited
@@ -17,6 +17,7 @@ from tracker.format.whole import content_of
 from tracker.format.write import Content, write_checkpoint
 
 __all__ = [
+    "ATTACHED",
     "FORMAT_NAME",
     "FORMAT_VERSION",
     "MANIFEST",

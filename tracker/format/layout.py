@@ -10,6 +10,9 @@ from tracker.errors import FormatError, InvalidArgumentError
 MANIFEST = "checkpoint.json"
 """The manifest's file name. Whoever copies a checkpoint copies this file last."""
 
+ATTACHED = "files/"
+"""How the names of files begin that the user laid beside the model; loading does not need them."""
+
 MAX_PLAIN_FILE = 1 << 28
 """Bytes of a manifest or another file that is read whole; a larger one is refused, both ways."""
 

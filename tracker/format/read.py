@@ -18,7 +18,7 @@ from tracker.format.digests import digest, digests
 from tracker.format.dtypes import DTYPES
 from tracker.format.elsewhere import Locate, mappings, path_elsewhere
 from tracker.format.files import PARTIAL, opened
-from tracker.format.layout import MANIFEST, MAX_PLAIN_FILE, contained, inside
+from tracker.format.layout import ATTACHED, MANIFEST, MAX_PLAIN_FILE, contained, inside
 from tracker.format.manifest import Manifest, from_bytes
 from tracker.format.signature import refuse_pickle
 from tracker.format.tensors import MappedTensors, map_tensors
@@ -145,13 +145,17 @@ class StoredCheckpoint:
         """Return what the manifest calls the files that are needed for groups of tensors.
 
         These are the files that hold tensors of the groups, and those that hold none; all for
-        None, and nothing for no group.
+        None, and nothing for no group. Files that the user laid beside the model are needed for
+        the group ``files`` alone.
         """
         every = self.manifest.tensors if groups is None else list(groups)
         if groups is not None and not every:
             return []
         holding = {entry.file for group in every for entry in self._group(group).values()}
-        return sorted(holding | (self.manifest.files.keys() - self._tensor_files()))
+        plain = self.manifest.files.keys() - self._tensor_files()
+        if ATTACHED.removesuffix("/") not in every and groups is not None:
+            plain = {name for name in plain if not name.startswith(ATTACHED)}
+        return sorted(holding | plain)
 
     def verify_file(self, name: str) -> None:
         """Read what the checkpoint consists of in one file, and compare its digests.
@@ -193,6 +197,11 @@ class StoredCheckpoint:
         if digest(data) != entry.digest:
             raise _differs(self.directory / path, "")
         return data
+
+    def attached(self) -> list[str]:
+        """Return the names of the files that the user laid beside the model."""
+        names = (name for name in self.manifest.files if name.startswith(ATTACHED))
+        return sorted(name.removeprefix(ATTACHED) for name in names)
 
     def _group(self, group: str) -> Mapping[str, TensorEntry]:
         return self.manifest.tensors.get(group, {})

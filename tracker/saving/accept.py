@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch.distributed
@@ -35,6 +36,7 @@ def accept(
     state: object,
     example_input: object,
     torchscript: bool,
+    files: Mapping[str, bytes],
     run_id: str | None,
     wait: bool,
 ) -> Ticket:
@@ -60,6 +62,7 @@ def accept(
         example_input=example_input,
         torchscript=torchscript,
     )
+    snapshot = replace(snapshot, files={**snapshot.files, **files})
     plan = host_copy.plan(snapshot)
     to = destination.find(tracking_uri(), run_id)
     ending.install()
