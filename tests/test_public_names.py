@@ -42,6 +42,7 @@ DOCUMENTED = [
     "registered_models",
     "registered_versions",
     "resume",
+    "resume_latest",
     "rollback",
     "search_checkpoints",
     "set_alias",

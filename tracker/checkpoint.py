@@ -146,10 +146,10 @@ class Checkpoint:
     @property
     def state(self) -> dict[str, Any]:
         """The plain values that were logged in ``state=``, by name; read from its files."""
-        from tracker.loading.fetch import verified
         from tracker.loading.training_state import values_of
 
-        return values_of(self._open(check=verified(None)))
+        read = partial(values_of, verify=True)
+        return read(self._open(("training",), read))
 
     def load_model(
         self,
@@ -287,8 +287,16 @@ class Checkpoint:
         optimizer: Any = None,
         scheduler: Any = None,
         state: Mapping[str, Any] | None = None,
+        random_state: bool | None = None,
     ) -> dict[str, Any]:
         """Load weights and training state into live objects: all of it, or nothing.
+
+        Args:
+            model: See `tracker.resume`, as all that follows.
+            optimizer: Takes the optimizer's state, if given.
+            scheduler: Takes the scheduler's state, if given.
+            state: Objects that were logged as ``state=``, by the same names.
+            random_state: Whether random numbers go on as they did when it was logged.
 
         Returns:
             The plain values that were logged in ``state=``, by name.
@@ -301,7 +309,12 @@ class Checkpoint:
 
         stored = self._open(check=verified(None))
         return resume_training(
-            stored, model=model, optimizer=optimizer, scheduler=scheduler, state=state
+            stored,
+            model=model,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            state=state,
+            random_state=random_state,
         )
 
     def export(

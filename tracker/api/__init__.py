@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         explain_if_at_hand,
         fetch_checkpoint,
         load_model,
-        resume,
         verify_checkpoints,
     )
     from tracker.api.registry import (
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         rollback,
         set_alias,
     )
+    from tracker.api.resuming import resume, resume_latest
     from tracker.api.saving import (
         flush,
         log_checkpoint,
@@ -75,7 +75,8 @@ _HOMES = {
     "registered_models": "tracker.api.registry",
     "registered_versions": "tracker.api.registry",
     "reindex": "tracker.api.upkeep",
-    "resume": "tracker.api.loading",
+    "resume": "tracker.api.resuming",
+    "resume_latest": "tracker.api.resuming",
     "rollback": "tracker.api.registry",
     "search_checkpoints": "tracker.api.finding",
     "set_alias": "tracker.api.registry",
@@ -111,6 +112,7 @@ __all__ = [
     "registered_versions",
     "reindex",
     "resume",
+    "resume_latest",
     "rollback",
     "search_checkpoints",
     "set_alias",

@@ -48,38 +48,6 @@ def load_model(
     )
 
 
-def resume(
-    source: Checkpoint | str,
-    *,
-    model: nn.Module,
-    optimizer: Any = None,
-    scheduler: Any = None,
-    state: Mapping[str, Any] | None = None,
-) -> Checkpoint:
-    """Load a checkpoint's weights and training state into live objects and return it.
-
-    Everything is compared first: if something does not fit, nothing is changed.
-
-    Args:
-        source: See `load_model`.
-        model: The model, made as the training script makes it.
-        optimizer: Takes the optimizer's state, if given.
-        scheduler: Takes the scheduler's state, if given.
-        state: Objects that were logged as ``state=``, by the same names.
-
-    Raises:
-        MismatchError: Something does not fit; names it.
-
-    Example:
-        >>> checkpoint = tracker.resume("m-0f3c", model=model, optimizer=optimizer)
-        >>> for epoch in range(checkpoint.epoch + 1, 10):
-        ...     train(model, optimizer)
-    """
-    checkpoint = as_checkpoint(source)
-    checkpoint.resume(model=model, optimizer=optimizer, scheduler=scheduler, state=state)
-    return checkpoint
-
-
 def explain_if_at_hand(checkpoint: Checkpoint) -> LoadReport | None:
     """Return `Checkpoint.explain`, made in another process; None if its files are elsewhere."""
     return explain_apart(checkpoint.record, download=False)

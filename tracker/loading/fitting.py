@@ -123,8 +123,8 @@ def live_keys(weights: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
     return {names.get(key) or key: value for key, value in weights.items()}
 
 
-def refusal(what: str, problems: list[str]) -> str:
+def refusal(what: str, problems: list[str], limit: int = _MAX_NAMED) -> str:
     """Return an error's text: what does not fit, and the first of the reasons."""
-    shown = "\n".join(f"  {problem}" for problem in problems[:_MAX_NAMED])
-    more = f"\n  and {len(problems) - _MAX_NAMED} more" if len(problems) > _MAX_NAMED else ""
+    shown = "\n".join(f"  {problem}" for problem in problems[:limit])
+    more = f"\n  and {len(problems) - limit} more" if len(problems) > limit else ""
     return f"{what}; nothing was changed:\n{shown}{more}"

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from tracker.architecture.reader import malformed
 from tracker.architecture.wrappers import unwrapped
-from tracker.errors import FormatError, InvalidArgumentError, MismatchError
+from tracker.errors import InvalidArgumentError, MismatchError, TrackerWarning
 from tracker.format import StoredCheckpoint
+from tracker.format.dtypes import DTYPES
 from tracker.loading.fitting import compare_weights, live_keys, refusal
 from tracker.loading.into import check_model
+from tracker.loading.optimizer_fit import compare_optimizers, compare_schedulers
+from tracker.loading.optimizer_state import load_optimizer
 from tracker.loading.together import Load, load_together
+from tracker.loading.training_state import (
+    SavedObject,
+    entries_of,
+    random_states,
+    read_object,
+    training_of,
+    values_of,
+)
 from tracker.loading.weights import restore_state_for
-from tracker.types import Json
-from tracker.values import decode
+from tracker.training import random_state as generators
+from tracker.training.parameter_names import modules_among, names_by_identity, parameter_names
+from tracker.training.stateful import as_stateful, class_text, is_same_class, parts_of
+from tracker.training.world import rank, world_size
+
+_MAX_PROBLEMS = 12
 
 
 def resume_training(
@@ -26,6 +44,7 @@ def resume_training(
     optimizer: Any = None,
     scheduler: Any = None,
     state: Mapping[str, Any] | None = None,
+    random_state: bool | None = None,
     verify: bool = True,
 ) -> dict[str, Any]:
     """Load a checkpoint into live objects.
@@ -39,6 +58,8 @@ def resume_training(
         scheduler: Takes the scheduler state, if given.
         state: The objects that were logged as ``state=``, by the same names. Plain values are
             not loaded into anything; they are returned.
+        random_state: Whether the global random generators go on where they were; by default where
+            more than the model is resumed, and the checkpoint has their state.
         verify: Compare every byte with its digest first.
 
     Returns:
@@ -53,45 +74,26 @@ def resume_training(
     if verify:
         stored.verify(again=False)
     inner = unwrapped(model)
+    reader = _Reader(stored, inner, state or {})
     loads = [Load("model", inner, _weights(stored, inner))]
-    saved = _saved(stored)
-    given = {"optimizer": optimizer, "scheduler": scheduler}
-    for name, part in given.items():
+    saved = training_of(stored)
+    for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
         if part is not None:
-            loads.append(_load(stored, saved.get(name), part, name))
-    entries = _entries(saved)
-    for name, part in (state or {}).items():
-        loads.append(_load(stored, entries.get(name), part, f"state.{name}"))
-    values = {
-        name: _decode(stored, entry["value"], f"state.{name}")
-        for name, entry in entries.items()
-        if "value" in entry
-    }
+            loads.append(reader.load(saved.get(name), part, name))
+    entries = entries_of(saved)
+    loads += [reader.load(entries.get(n), p, f"state.{n}") for n, p in (state or {}).items()]
+    loads.sort(key=_is_generator)  # last of all: a loader draws from one that may be shared
+    values = values_of(stored)
+    wanted = len(loads) > 1 if random_state is None else random_state
+    numbers = _numbers(stored, required=random_state is True) if wanted else None
     load_together(loads)
+    if numbers is not None:
+        generators.restore(numbers)
     return values
 
 
-def _saved(stored: StoredCheckpoint) -> dict[str, Any]:
-    training = stored.manifest.training
-    if training is None:
-        return {}
-    if not isinstance(training, dict):
-        raise FormatError("training: expected an object.")
-    return training
-
-
-def _entries(saved: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what was logged as ``state=``, by name."""
-    entries = saved.get("state") or {}
-    if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
-        raise FormatError("training.state: expected an object of objects.")
-    return entries
-
-
-def _decode(stored: StoredCheckpoint, data: Json, name: str) -> Any:
-    return decode(
-        data, name, tensor=lambda key, path: stored.tensor("training", str(key), verify=False)
-    )
+def _is_generator(load: Load) -> bool:
+    return hasattr(load.target, "generator") and not isinstance(load.target, nn.Module | DataLoader)
 
 
 def _weights(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
@@ -103,84 +105,110 @@ def _weights(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
     return live_keys(weights, model)
 
 
-def _load(stored: StoredCheckpoint, entry: Any, part: Any, name: str) -> Load:
-    """Check one part against what was saved of it; return the load that will be safe."""
-    if entry is None:
-        raise MismatchError(
-            f"The checkpoint holds no {name}: it was logged without it. Leave {name} out, or "
-            "resume from a checkpoint that was logged with it."
+def _numbers(stored: StoredCheckpoint, *, required: bool) -> Mapping[str, Any] | None:
+    """Return the state for this process's global generators, checked; None if there is none."""
+    found = random_states(stored)
+    if found is None:
+        if required:
+            raise MismatchError(
+                "The checkpoint holds no random state: it was logged without an optimizer, "
+                "scheduler or state=. Leave random_state out."
+            )
+        return None
+    states, size = found
+    own = states.get(rank())
+    missing = [] if own is None else generators.check(own)
+    if own is None or size != world_size():
+        missing.append(
+            f"The checkpoint is one of {_processes(size)}, and this is rank {rank()} of "
+            f"{world_size()}: its random numbers "
+            f"{'are not restored' if own is None else 'go on where those of that rank were'}."
         )
-    if not all(callable(getattr(part, m, None)) for m in ("state_dict", "load_state_dict")):
-        raise InvalidArgumentError(
-            f"{name} is a {type(part).__name__}, which has no load_state_dict()."
-        )
-    if not isinstance(entry, dict) or "state_dict" not in entry:
-        raise MismatchError(f"{name} was logged as a plain value; resume() returns such values.")
-    kind = f"{type(part).__module__}:{type(part).__qualname__}"
-    if entry.get("class") not in (None, kind):  # None: it was imported, and nothing said of what
-        raise MismatchError(
-            f"{name} is a {kind}, but the checkpoint holds the state of a {entry.get('class')}; "
-            f"make {name} as the training script did. Nothing was changed."
-        )
-    saved = _decode(stored, entry["state_dict"], name)
-    with malformed(name):
+    for text in missing:
+        warnings.warn(text, TrackerWarning, stacklevel=5)
+    return own
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'es' if count != 1 else ''}"
+
+
+class _Reader:
+    """Reads what was saved of live objects, and compares it with them."""
+
+    def __init__(
+        self, stored: StoredCheckpoint, model: nn.Module, state: Mapping[str, Any]
+    ) -> None:
+        self._stored = stored
+        self._modules = modules_among(model, state)
+        self._names = names_by_identity(self._modules)
+
+    def load(self, entry: Any, part: Any, name: str) -> Load:
+        """Check one part against what was saved of it; return the load that will be safe."""
+        if entry is None:
+            raise MismatchError(
+                f"The checkpoint holds no {name}: it was logged without it. Leave {name} out, or "
+                "resume from a checkpoint that was logged with it. Nothing was changed."
+            )
+        keeper = as_stateful(part)
+        if keeper is None:
+            raise InvalidArgumentError(
+                f"{name} is a {type(part).__name__}, which has no load_state_dict()."
+            )
+        if not isinstance(entry, dict) or "state_dict" not in entry:
+            raise MismatchError(
+                f"{name} was logged as a plain value; checkpoint.state has such values. Nothing "
+                "was changed."
+            )
+        saved = read_object(self._stored, entry, name)
+        if saved.kind is not None and not is_same_class(saved.kind, part):
+            raise MismatchError(
+                f"{name} is a {class_text(part)}, but the checkpoint holds the state of a "
+                f"{saved.kind}; make {name} as the training script did. Nothing was changed."
+            )
+        with malformed(name):
+            return self._fitting(saved, part, keeper, name)
+
+    def _fitting(self, saved: SavedObject, part: Any, keeper: Any, name: str) -> Load:
         if isinstance(part, nn.Module):
-            problems = compare_weights(saved, part).problems()
+            problems = compare_weights(saved.state, part).problems()
             if problems:
                 raise MismatchError(refusal(f"{name} is not the module that was logged", problems))
-        elif isinstance(saved, dict) and "param_groups" in saved and hasattr(part, "param_groups"):
-            _check_groups(saved, part, name)
-    return Load(name, part, saved)
-
-
-def _check_groups(saved: dict[str, Any], optimizer: Any, name: str) -> None:
-    """Compare an optimizer's parameter groups and per-parameter state with the live parameters."""
-    old, new = saved["param_groups"], optimizer.param_groups
-    if len(old) != len(new):
-        raise MismatchError(
-            f"{name} has {len(new)} parameter groups, the checkpoint {len(old)}. "
-            "Nothing was changed."
-        )
-    problems: list[str] = []
-    for index, (before, now) in enumerate(zip(old, new, strict=True)):
-        if len(before["params"]) != len(now["params"]):
-            problems.append(
-                f"group {index} has {len(now['params'])} parameters, the checkpoint "
-                f"{len(before['params'])}"
+        names = parameter_names(part, self._modules)
+        if isinstance(saved.state, dict) and "param_groups" in saved.state and names is not None:
+            known = set(self._names.values())
+            _refuse(name, compare_optimizers(saved.state, saved.parameters, part, names, known))
+            return Load(
+                name, part, saved.state, load=partial(load_optimizer, is_kept=self._is_kept)
             )
-            continue
-        for key, parameter in zip(before["params"], now["params"], strict=True):
-            problems += [
-                f"{what} of parameter {key} is {list(value.shape)}, the parameter "
-                f"{list(parameter.shape)}"
-                for what, value in saved.get("state", {}).get(key, {}).items()
-                if _is_misshapen(value, parameter, what)
-            ]
+        _refuse(name, compare_schedulers(saved.state, part, saved.parts, parts_of(part)))
+        if isinstance(part, DataLoader):
+            return Load(name, part, saved.state, load=partial(_load_loader, saved.generator))
+        return Load(name, keeper, saved.state)
+
+    def _is_kept(self, parameter: Tensor) -> bool:
+        """Return whether a parameter of the model has the dtype that it was logged with."""
+        entry = self._stored.manifest.tensors.get("model", {}).get(
+            self._names.get(id(parameter), "")
+        )
+        return entry is None or DTYPES[entry.dtype].torch == parameter.dtype
+
+
+def _refuse(name: str, problems: list[str]) -> None:
     if problems:
-        raise MismatchError(refusal(f"The state of {name} does not fit", problems))
+        raise MismatchError(
+            refusal(f"The state of {name} does not fit", problems, limit=_MAX_PROBLEMS)
+            + f"\nMake {name} as the training script did."
+        )
 
 
-_ELEMENTWISE = frozenset(
-    {
-        "exp_avg",
-        "exp_avg_sq",
-        "max_exp_avg_sq",
-        "momentum_buffer",
-        "square_avg",
-        "acc_delta",
-        "grad_avg",
-        "sum",
-        "ax",
-        "prev",
-    }
-)
-"""State that torch's optimizers keep in the shape of the parameter."""
+def _load_loader(generator: Tensor | None, loader: Any, state: Mapping[str, Any]) -> None:
+    """Put a DataLoader where it was, and its own random generator into the state that it had.
 
-
-def _is_misshapen(value: Any, parameter: Tensor, what: str) -> bool:
-    return (
-        what in _ELEMENTWISE
-        and isinstance(value, Tensor)
-        and value.dim() > 0
-        and value.shape != parameter.shape
-    )
+    Going on, it makes an iterator, which draws a number, as it did not when it was logged. Asked
+    for its state, it makes it now.
+    """
+    loader.load_state_dict(state)
+    loader.state_dict()
+    if generator is not None and loader.generator is not None:
+        loader.generator.set_state(generator)

@@ -7,6 +7,7 @@ import os
 import mlflow.artifacts
 from mlflow.tracking import MlflowClient
 
+from tracker.errors import NotFoundError
 from tracker.record.boundary import ask_server, mlflow_errors, tracking_uri
 
 _PAGE = 1000
@@ -45,6 +46,26 @@ def _page_of_server(uri: str, token: str | None) -> tuple[dict[str, str], str | 
     with mlflow_errors("listing the experiments", uri):
         page = {each["experiment_id"]: each["name"] for each in answer.get("experiments", [])}
         return page, answer.get("next_page_token")
+
+
+def in_force() -> str:
+    """Return the name of the experiment that a run would be started in now.
+
+    Raises:
+        NotFoundError: There is no experiment of the id in ``MLFLOW_EXPERIMENT_ID``.
+        RecordError: MLflow can't be reached.
+    """
+    # mlflow.set_experiment leaves the id in the environment, where it comes before a name.
+    identifier = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if not identifier:
+        return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+    known = names().get(identifier)
+    if known is None:
+        raise NotFoundError(
+            f"There is no active experiment with the id {identifier!r}, which the environment "
+            "variable MLFLOW_EXPERIMENT_ID names."
+        )
+    return known
 
 
 def artifact_location() -> str:

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from tracker.architecture.describe import Description, describe
 from tracker.architecture.torchscript import SCRIPT_FILE, describe_script, is_script
+from tracker.architecture.training_aids import taken_off
 from tracker.architecture.wrappers import unwrapped
-from tracker.errors import InvalidArgumentError
+from tracker.errors import InvalidArgumentError, UnstorableError
 from tracker.example.recording import Example, record
 from tracker.format.dtypes import stored_dtype
+from tracker.training import random_state
+from tracker.training.parameter_names import modules_among, parameter_names
+from tracker.training.stateful import as_stateful, class_text, parts_of
+from tracker.training.world import rank, world_size
 from tracker.types import Json
 from tracker.values import TensorTable, encode
 
@@ -27,7 +33,8 @@ class Snapshot:
         training: The training state as typed JSON, or None if none was given.
         training_tensors: The tensors that it names.
         example: An input and the model's output for it, or None if no input was given.
-        files: Files by name that hold what no description can: a TorchScript program.
+        files: Files by name that hold what no description can (a TorchScript program), or that the
+            user lays beside the model.
     """
 
     description: Description
@@ -59,17 +66,17 @@ def take(
             "(not its state_dict: the module itself is needed to rebuild it)."
         )
     model = unwrapped(model)
-    table = TensorTable()
-    training = _training(table, optimizer=optimizer, scheduler=scheduler, state=state)
+    training, tensors = _training(model, optimizer=optimizer, scheduler=scheduler, state=state)
     description, files = _described(model, torchscript)
     example = None if example_input is None else _example(model, example_input)
-    return Snapshot(description, training, table.tensors, example, files)
+    return Snapshot(description, training, tensors, example, files)
 
 
 def _described(model: nn.Module, torchscript: bool) -> tuple[Description, dict[str, bytes]]:
     try:
         if not any(map(is_script, model.modules())):
-            return describe(model), {}
+            with taken_off(model):
+                return describe(model), {}
     except RecursionError as error:
         raise InvalidArgumentError(
             "The model is nested without end: a module contains itself, or a proxy of one around "
@@ -92,47 +99,85 @@ def _described(model: nn.Module, torchscript: bool) -> tuple[Description, dict[s
 
 
 def _example(model: nn.Module, example_input: object) -> Example:
-    example = record(model, example_input)
+    with taken_off(model):
+        example = record(model, example_input)
     for name, tensor in example.tensors.items():
         stored_dtype(tensor, name)
     return example
 
 
-def _training(table: TensorTable, *, optimizer: object, scheduler: object, state: object) -> Json:
+def _training(
+    model: nn.Module, *, optimizer: object, scheduler: object, state: object
+) -> tuple[Json, dict[str, Tensor]]:
+    """Return the training state as typed JSON, and the tensors that it names."""
+    if state is not None and not _is_by_name(state):
+        raise InvalidArgumentError(
+            f"state must be a dict by name, not {type(state).__name__}; "
+            'for example state={"scaler": scaler, "seed": 7}.'
+        )
+    named: Mapping[str, Any] = state if isinstance(state, Mapping) else {}
+    writer = _Writer(modules_among(model, named))
     parts: dict[str, Json] = {}
     for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
         if part is not None:
-            parts[name] = _stateful(part, name, table)
+            parts[name] = writer.stateful(part, name)
     if state is not None:
-        if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
-            raise InvalidArgumentError(
-                f"state must be a dict by name, not {type(state).__name__}; "
-                'for example state={"scaler": scaler, "seed": 7}.'
+        parts["state"] = {name: writer.entry(part, f"state.{name}") for name, part in named.items()}
+    if parts:
+        # At last: what a DataLoader is asked for its state, it may draw a number for.
+        parts["random"] = writer.random_state()
+    return parts or None, writer.table.tensors
+
+
+def _is_by_name(state: object) -> bool:
+    return isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
+
+
+class _Writer:
+    """Writes the entries of the training state; their tensors go into one table."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self.table = TensorTable()
+        self._modules = modules
+
+    def entry(self, part: object, name: str) -> Json:
+        """Return what is kept of a member of ``state=``: an object's state, or the value."""
+        if as_stateful(part) is not None:
+            return self.stateful(part, name)
+        if isinstance(part, DataLoader):
+            raise UnstorableError(
+                name,
+                "is a torch.utils.data.DataLoader, which can't tell where it is: use torchdata's "
+                "StatefulDataLoader, or leave it out and log at the end of an epoch.",
             )
-        parts["state"] = {
-            name: _stateful(part, f"state.{name}", table)
-            if has_state(part)
-            else {"value": encode(part, f"state.{name}", tensor=table.add)}
-            for name, part in state.items()
+        return {"value": self._encode(part, name)}
+
+    def stateful(self, part: Any, name: str) -> Json:
+        """Return the state of an object, and of what kind it is."""
+        keeper = as_stateful(part)
+        if keeper is None:
+            raise InvalidArgumentError(
+                f"{name} is a {type(part).__name__}, which has no state_dict(); pass the object "
+                'itself (several optimizers: state={"generator_optimizer": …, '
+                '"critic_optimizer": …}).'
+            )
+        written: dict[str, Json] = {
+            "class": class_text(part),
+            "state_dict": self._encode(keeper.state_dict(), name),
         }
-    return parts or None
+        names = parameter_names(part, self._modules)
+        if names is not None:
+            written["parameters"] = [list(group) for group in names]
+        if parts_of(part):
+            written["parts"] = list(parts_of(part))
+        if isinstance(part, DataLoader) and part.generator is not None:
+            written["generator"] = self._encode(part.generator.get_state(), f"{name}.generator")
+        return written
 
+    def random_state(self) -> Json:
+        """Return the state of the global random generators of this process, by its rank."""
+        own = self._encode(random_state.capture(), "random")
+        return {"ranks": {str(rank()): own}, "world_size": world_size()}
 
-def has_state(part: object) -> bool:
-    """Return whether an object keeps state in ``state_dict()`` and takes it back."""
-    return not isinstance(part, type) and all(
-        callable(getattr(part, name, None)) for name in ("state_dict", "load_state_dict")
-    )
-
-
-def _stateful(part: Any, name: str, table: TensorTable) -> Json:
-    if not has_state(part):
-        raise InvalidArgumentError(
-            f"{name} is a {type(part).__name__}, which has no state_dict(); pass the object itself "
-            '(several optimizers: state={"generator_optimizer": …, "critic_optimizer": …}).'
-        )
-    kind = type(part)
-    return {
-        "class": f"{kind.__module__}:{kind.__qualname__}",
-        "state_dict": encode(part.state_dict(), name, tensor=table.add),
-    }
+    def _encode(self, value: object, name: str) -> Json:
+        return encode(value, name, tensor=self.table.add)

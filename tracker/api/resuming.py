@@ -1,0 +1,120 @@
+"""Going on with a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tracker.api.finding import as_checkpoint
+from tracker.checkpoint import Checkpoint
+from tracker.saving import tickets
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def resume(
+    source: Checkpoint | str,
+    *,
+    model: nn.Module,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    state: Mapping[str, Any] | None = None,
+    random_state: bool | None = None,
+) -> Checkpoint:
+    """Load a checkpoint's weights and training state into live objects and return it.
+
+    Everything is compared first, parameter by parameter: if something does not fit, nothing is
+    changed. Options of the optimizer, such as its learning rate, become those of the checkpoint.
+
+    Args:
+        source: See `load_model`.
+        model: The model, made as the training script makes it.
+        optimizer: Takes the optimizer's state, if given.
+        scheduler: Takes the scheduler's state, if given.
+        state: Objects that were logged as ``state=``, by the same names: what has a
+            ``state_dict()``, and random generators. Plain values are in ``checkpoint.state``.
+        random_state: Whether the global random generators of Python, NumPy, torch and CUDA go on
+            where they were. By default they do where more than the model is resumed, and the
+            checkpoint has their state, as those that are logged with an optimizer have.
+
+    Raises:
+        MismatchError: Something does not fit; names it.
+        NotFoundError: There is no such checkpoint.
+        CorruptCheckpointError: Its bytes are not those that were written.
+
+    Example:
+        >>> checkpoint = tracker.resume("m-0f3c", model=model, optimizer=optimizer)
+        >>> for epoch in range(checkpoint.epoch + 1, 10):
+        ...     train(model, optimizer)
+    """
+    checkpoint = as_checkpoint(source)
+    checkpoint.resume(
+        model=model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        state=state,
+        random_state=random_state,
+    )
+    return checkpoint
+
+
+def resume_latest(
+    *,
+    model: nn.Module,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    state: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    experiment: str | None = None,
+    random_state: bool | None = None,
+) -> Checkpoint | None:
+    """Resume from the newest checkpoint, if there is one: for scripts that may be started again.
+
+    Only checkpoints of the model's class count. If the newest is damaged, or its files are gone, a
+    warning says so, and the one before it is taken.
+
+    Args:
+        model: See `resume`, as the next three.
+        optimizer: Takes the optimizer's state, if given.
+        scheduler: Takes the scheduler's state, if given.
+        state: Objects that were logged as ``state=``, by the same names.
+        run_id: Look only in this run. By default in the active run (or that of
+            ``MLFLOW_RUN_ID``); if there is none, in the experiment.
+        experiment: Look in this experiment. By default in the one in force
+            (``mlflow.set_experiment``, ``MLFLOW_EXPERIMENT_NAME``).
+        random_state: See `resume`.
+
+    Returns:
+        The checkpoint, with its epoch; None if nothing was logged there so far, not even the
+        experiment or the database is there.
+
+    Raises:
+        MismatchError: Something does not fit; names it.
+        FormatError: All checkpoints are damaged.
+        NotFoundError: There are checkpoints, but the files of all are gone.
+        RecordError: MLflow can't be reached.
+
+    Example:
+        >>> mlflow.set_experiment("digits")
+        >>> last = tracker.resume_latest(model=model, optimizer=optimizer)
+        >>> with mlflow.start_run(run_id=last.run_id if last else None):
+        ...     for epoch in range(last.epoch + 1 if last else 0, 10):
+        ...         loss = train(model, optimizer)
+        ...         tracker.log_checkpoint(model, epoch=epoch, optimizer=optimizer)
+    """
+    from tracker.loading import latest
+
+    tickets.wait()
+
+    def try_to_resume(record: Any) -> None:
+        Checkpoint(record).resume(
+            model=model,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            state=state,
+            random_state=random_state,
+        )
+
+    record = latest.first_usable(latest.newest(model, run_id, experiment), try_to_resume)
+    return None if record is None else Checkpoint(record)
