@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -312,18 +311,3 @@ def test_a_demo_directory_that_can_not_be_made_is_an_error(workplace: Path) -> N
     assert done.returncode == 1
     assert "can't be created" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.system
-def test_the_demo_trains_finds_and_rebuilds_and_leaves_the_users_database_alone(
-    workplace: Path,
-) -> None:
-    pytest.importorskip("sklearn")
-    before = (workplace / "mlflow.db").read_bytes()
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{workplace / 'mlflow.db'}"}
-    command = [sys.executable, "-m", "tracker", "demo", "--epochs", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert 'tracker.best_checkpoint("val_loss", experiment="digits")' in done.stdout
-    assert (workplace / "tracker-demo" / "mlflow.db").exists()
-    assert (workplace / "mlflow.db").read_bytes() == before

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 import numpy
 
-from .forked import ROOT, SCRIPT, ProcessElsewhere
+from .forked import ROOT, SCRIPT, WHOLE_END, ProcessElsewhere
 
 IMPORTED = (
     "torch torch.distributed torch.utils.data torch.nn.parallel torch._dynamo "
@@ -135,6 +135,9 @@ def _fork_orphan(descriptors: list[int]) -> int:
 def become(order: dict[str, Any]) -> None:
     """Run a command of Python's in this process, which ends after it."""
     _settle(order)
+    if os.environ.pop(WHOLE_END, None):
+        atexit.unregister(ending)
+        return _run_command(order["command"])
     ending.status = 1
     try:
         _run_command(order["command"])

@@ -5,6 +5,7 @@ In every store one process trains after the other, and resumes from what the kil
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ from .crashing_training import CHECKPOINTS, EPOCHS
 
 pytestmark = pytest.mark.system
 
-KILLS = 200
+KILLS = int(os.environ.get("TRACKER_TEST_KILLS", "60"))
+"""What a change of saving should be tried with is a thousand; see CONTRIBUTING.md."""
+
 KILLS_PER_STORE = 10
 KILLS_OFFLINE = 16
 

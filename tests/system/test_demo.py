@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,9 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(tmp_path_factory: pytest.TempPathFactory, database_template: Path) -> Demo:
     directory = tmp_path_factory.mktemp("demo")
+    shutil.copy(database_template, directory / "own.db")
     own = f"sqlite:///{directory / 'own.db'}"
     variables = environment(
         directory,
@@ -31,7 +33,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         MLFLOW_EXPERIMENT_NAME="the user's own",
         TRACKER_CATALOG_URI=own,
     )
-    finished = run(TRACKER, "demo", "--epochs", "2", directory=directory, variables=variables)
+    command = (TRACKER, "demo", "--epochs", "2")
+    finished = run(*command, directory=directory, variables=variables, cold=True)
     return Demo(directory / "tracker-demo", environment(directory), finished)
 
 
@@ -39,11 +42,16 @@ def test_it_says_that_the_rebuilt_models_are_exactly_the_same(demo: Demo) -> Non
     assert demo.finished.returncode == 0, demo.finished.stderr
     assert demo.finished.stdout.count("exactly the same") == 4
     assert "DIFFERENT" not in demo.finished.stdout
+    assert 'tracker.best_checkpoint("val_loss", experiment="digits")' in demo.finished.stdout
     assert "Traceback" not in demo.finished.stderr
 
 
-def test_it_does_not_touch_what_the_user_has_configured(demo: Demo) -> None:
-    assert not (demo.directory.parent / "own.db").exists()
+def test_it_does_not_touch_what_the_user_has_configured(
+    demo: Demo, database_template: Path
+) -> None:
+    assert (demo.directory / "mlflow.db").exists()
+    own = demo.directory.parent / "own.db"
+    assert own.read_bytes() == database_template.read_bytes()
 
 
 def test_its_checkpoints_are_found_from_its_directory(demo: Demo) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from .forked import WHOLE_END
 from .processes import PYTHON, environment, finish, kill, place, run, start, tracker_json
 
 pytestmark = pytest.mark.system
@@ -54,7 +55,7 @@ TRAIN_ON = "print('training', flush=True)\nwhile True: time.sleep(0.01)\n"
 @pytest.fixture
 def variables(tmp_path: Path, database_template: Path) -> dict[str, str]:
     place(database_template, tmp_path)
-    return environment(tmp_path, TRACKER_SPOOL_DIR=str(tmp_path / "spool"))
+    return environment(tmp_path, **{WHOLE_END: "1"})
 
 
 def epochs(directory: Path, variables: dict[str, str]) -> list[int]:
@@ -93,7 +94,7 @@ def test_what_was_handed_over_is_saved_before_the_process_ends(
     end: str, code: int, tmp_path: Path, variables: dict[str, str]
 ) -> None:
     script = f"{SLOW}log(0)\nlog(1)\n{end}\n"
-    done = run(PYTHON, "-c", script, directory=tmp_path, variables=variables)
+    done = run(PYTHON, "-c", script, directory=tmp_path, variables=variables, cold=not end)
     assert done.returncode == code, done.stderr
     assert " not saved" not in done.stderr
     assert epochs(tmp_path, variables) == ([0, 1, 2] if "log" in end else [0, 1])

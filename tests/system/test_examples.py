@@ -227,29 +227,34 @@ class Trained:
     directory: Path
     variables: dict[str, str]
 
-    def load(self, script: str, directory: Path, data: str = "expected.pt") -> str:
+    def load(
+        self, script: str, directory: Path, data: str = "expected.pt", *, cold: bool = False
+    ) -> str:
         """Run a loading script in ``directory``; return what it printed."""
         file = directory / "load.py"
         file.write_text(script)
         return succeed(
-            *(PYTHON, file, self.directory / data), directory=directory, variables=self.variables
+            *(PYTHON, file, self.directory / data),
+            directory=directory,
+            variables=self.variables,
+            cold=cold,
         ).strip()
 
     def times_trained(self) -> int:
         return len((self.directory / "trained.txt").read_text().splitlines())
 
 
-def train(script: str, directory: Path, database: Path) -> Trained:
+def train(script: str, directory: Path, database: Path, *, cold: bool = False) -> Trained:
     (directory / "train.py").write_text(script)
     (directory / "mlflow.db").write_bytes(database.read_bytes())
     variables = environment(directory, MLFLOW_TRACKING_URI=f"sqlite:///{directory / 'mlflow.db'}")
-    succeed(PYTHON, "train.py", directory=directory, variables=variables)
+    succeed(PYTHON, "train.py", directory=directory, variables=variables, cold=cold)
     return Trained(directory, variables)
 
 
 @pytest.fixture(scope="module")
 def simple(tmp_path_factory: pytest.TempPathFactory, database_template: Path) -> Trained:
-    return train(SIMPLE, tmp_path_factory.mktemp("simple"), database_template)
+    return train(SIMPLE, tmp_path_factory.mktemp("simple"), database_template, cold=True)
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +275,7 @@ def test_a_simple_model_in_the_same_directory(simple: Trained) -> None:
 
 
 def test_a_simple_model_in_another_directory(simple: Trained, tmp_path: Path) -> None:
-    assert simple.load(LOAD_SIMPLE, tmp_path) == "10 3"
+    assert simple.load(LOAD_SIMPLE, tmp_path, cold=True) == "10 3"
     assert not (tmp_path / "trained.txt").exists()
 
 

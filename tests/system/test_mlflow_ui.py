@@ -72,10 +72,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, database_template: Path) ->
     database.write_bytes(database_template.read_bytes())
     (directory / "train.py").write_text(THREE_EPOCHS)
     succeed(PYTHON, "train.py", directory=directory, variables=environment(directory))
-    with mlflow_server(directory, "--backend-store-uri", f"sqlite:///{database}", command="ui") as (
-        uri,
-        _,
-    ):
+    options = ("--backend-store-uri", f"sqlite:///{database}")
+    with mlflow_server(directory, *options, command="ui", cold=True) as (uri, _):
         yield Server(uri, directory)
 
 
