@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -18,6 +16,7 @@ from torch import nn
 
 import tracker
 from tests.models import Net
+from tests.system.processes import PYTHON, succeed
 from tests.training import log, same, state_of
 from tracker import Checkpoint, api
 from tracker.errors import TrackerWarning
@@ -123,7 +122,7 @@ tracker.log_checkpoint(net, epoch=1, run_id="{first.run_id}").result()
 """
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    succeed(PYTHON, "-c", script, directory=workplace, variables=environment)
     second = tracker.get_checkpoint(first.run_id, epoch=1)
     assert references(second) == [first.id]
     assert same(state_of(second.load_model()), state_of(net))
@@ -169,14 +168,11 @@ def test_what_mlflow_collects_is_only_what_nobody_needs(workplace: Path):
         with pytest.warns(TrackerWarning):
             log(nn.Linear(64, 64), epoch=0)
     assert not is_in_mlflow(alone)
-    done = subprocess.run(
-        [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", "sqlite:///mlflow.db"],
-        env={**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
-        capture_output=True,
-        text=True,
-        check=False,
+    succeed(
+        *(PYTHON, "-m", "mlflow", "gc", "--backend-store-uri", "sqlite:///mlflow.db"),
+        directory=workplace,
+        variables={**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
     )
-    assert done.returncode == 0, done.stderr
     assert not directory(alone).exists()
     assert same(state_of(later.load_model()), state_of(net))
 
@@ -187,10 +183,10 @@ def test_a_checkpoint_that_is_deleted_at_that_moment_is_not_referred_to(
     net = model()
     refer = retention.refer
 
-    def overtaken(client: MlflowClient, model_id: str, others: list[str]) -> bool:
+    def overtaken(client: MlflowClient, model_id: str, others: list[str], *files: object) -> bool:
         for other in others:
             client.delete_logged_model(other)
-        return refer(client, model_id, others)
+        return refer(client, model_id, others, *files)
 
     with mlflow.start_run():
         log(net, epoch=0)

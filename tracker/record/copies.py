@@ -17,13 +17,12 @@ from mlflow.tracking import MlflowClient
 from tracker.errors import NotFoundError, RecordError
 from tracker.record.boundary import mlflow_errors
 from tracker.record.runs import MAX_PARAM_LENGTH
-from tracker.record.tags import MODEL_TYPE, PREFIX
+from tracker.record.tags import COPY_OF, MODEL_TYPE, PREFIX
 from tracker.types import CheckpointRecord
 
 EXPERIMENT = "registry/"
 """What the names of these experiments begin with."""
 
-_COPY_OF = PREFIX + "copy_of"
 _OF_MODEL = PREFIX + "registered_model"
 _MANIFEST = PREFIX + "copy_manifest"
 _SIZE = PREFIX + "copy_size"
@@ -90,7 +89,7 @@ def origin(client: MlflowClient, model_id: str) -> str:
             tags = client.get_logged_model(model_id).tags or {}
     except NotFoundError:
         return model_id
-    return str(tags.get(_COPY_OF, model_id))
+    return str(tags.get(COPY_OF, model_id))
 
 
 def registered_model_of(client: MlflowClient, model_id: str) -> str | None:
@@ -114,7 +113,7 @@ def complete(client: MlflowClient, experiment_id: str, checkpoint_id: str) -> It
     """
     with mlflow_errors(f"looking for copies of {checkpoint_id}"):
         found = client.search_logged_models(
-            [experiment_id], filter_string=f"tags.`{_COPY_OF}` = '{checkpoint_id}'"
+            [experiment_id], filter_string=f"tags.`{COPY_OF}` = '{checkpoint_id}'"
         )
     for each in found:
         digest = (each.tags or {}).get(_MANIFEST)
@@ -143,7 +142,7 @@ def create(
             experiment_id,
             name=record.name,
             source_run_id=record.run_id or None,
-            tags={_COPY_OF: origin, _OF_MODEL: name},
+            tags={COPY_OF: origin, _OF_MODEL: name},
             params={key: value[:MAX_PARAM_LENGTH] for key, value in record.params.items()},
             model_type=MODEL_TYPE,
         )

@@ -24,10 +24,20 @@ REFERENCES = PREFIX + "references"
 """The ids of the checkpoints that hold files of this one, separated by commas."""
 
 REPLACED_BY = PREFIX + "replaced_by"
-"""On a logged model that is no checkpoint any more, since the same epoch was logged again."""
+"""On a logged model that is no checkpoint any more: the same epoch was logged again, or a retention
+let it go when the one that is named here was logged."""
 
 KEPT = PREFIX + "kept"
 """On one that was replaced, but stays for the sake of others."""
+
+KEPT_FILES = PREFIX + "kept_files"
+"""Beside the former, where not all files stay: the names of those that do, separated by commas."""
+
+KEEP = PREFIX + "keep"
+"""By this a user says that a checkpoint stays, whatever a retention says; see docs/retention.md."""
+
+COPY_OF = PREFIX + "copy_of"
+"""On the logged model that holds a registered version's files: the checkpoint it was made from."""
 
 _log = logging.getLogger("tracker")
 

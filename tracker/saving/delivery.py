@@ -41,6 +41,7 @@ from tracker.saving import stored as run_tensors
 from tracker.saving.files import write_files
 from tracker.saving.publish import Warn, announce
 from tracker.saving.request import Request
+from tracker.saving.retain import retain
 from tracker.saving.spool import Delivery
 from tracker.types import CheckpointRecord
 
@@ -99,7 +100,9 @@ def deliver(
             raise
         spool.forget(current)
         announce("forgotten", record.name, record.id)
-        return record
+    # No more than that the checkpoint is in MLflow is owed to whoever waits for the lock.
+    retain(client, open_for_logging(tracking_uri), record, current.retention, warn)
+    return record
 
 
 def _deliver(client: Client, delivery: Delivery, warn: Warn, sent: Sent) -> CheckpointRecord:

@@ -37,7 +37,7 @@ def write_files(
     known = stored.known(content.run_id, created.artifact_uri, engine)
     written = write_checkpoint(directory, content, known=known)
     references = written.manifest.references
-    if not references or retention.refer(client, created.id, references):
+    if not references or retention.refer(client, created.id, references, _needed(written)):
         return written
     # One of them is being replaced at this moment, or somebody deleted it.
     stored.forget(content.run_id)
@@ -45,3 +45,11 @@ def write_files(
     written = write_checkpoint(directory, content)
     retention.refer(client, created.id, [])
     return written
+
+
+def _needed(written: Written) -> dict[str, set[str]]:
+    """Return by id the names of the files that a checkpoint needs of earlier ones."""
+    needed: dict[str, set[str]] = {}
+    for file in written.manifest.elsewhere.values():
+        needed.setdefault(file.checkpoint, set()).add(file.file)
+    return needed

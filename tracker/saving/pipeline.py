@@ -23,12 +23,14 @@ from tracker.errors import RecordUnreachableError, StorageError
 from tracker.format import Written, write_checkpoint
 from tracker.record import artifacts, flavor_file, logged_models, runs
 from tracker.record.boundary import connect
+from tracker.retention import Retention
 from tracker.saving import delivery, publish, spool
 from tracker.saving.content import content
 from tracker.saving.deliverer import deliverer
 from tracker.saving.destination import Destination
 from tracker.saving.files import write_files
 from tracker.saving.request import Request
+from tracker.saving.retain import retain
 from tracker.saving.snapshot import Snapshot
 from tracker.saving.spool import Delivery
 from tracker.saving.ticket import Ticket
@@ -64,7 +66,8 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
             checkpoint in the spool.
 
     Returns:
-        The record; or, if the checkpoint is in the spool, what hands it on.
+        The record; or what comes next: for a checkpoint in the spool, to hand it on; else to let
+        older ones go.
 
     Raises:
         RecordError: MLflow refused.
@@ -88,7 +91,23 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
             raise
         return partial(carrier.submit, waiting, ticket)
     publish.enter(client, engine, record, ticket.warn)
-    return record
+    if accepted.request.retention is None:
+        return record
+    return partial(_retain, client, engine, record, accepted.request.retention, ticket)
+
+
+def _retain(
+    client: Client,
+    engine: Engine,
+    record: CheckpointRecord,
+    retention: Retention,
+    ticket: Ticket,
+) -> None:
+    """Let the retention delete older ones, when the memory of the new one is free."""
+    try:
+        retain(client, engine, record, retention, ticket.warn)
+    finally:
+        ticket.succeed(record)
 
 
 def _save_in_place(
