@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.system.processes import PYTHON, Finished, run
 from tracker.errors import InvalidArgumentError, StorageError, UnstorableError
 from tracker.format import (
     MANIFEST,
@@ -206,9 +205,9 @@ except StorageError as error:
 _TOO_LARGE = [(3000, 1, 1), (1, 3000, 1), (1, 1, 3000)]
 
 
-def run_writer(directory: Path, end: str, sizes: tuple[int, ...]) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", _WRITER, str(directory), end, *map(str, sizes)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def run_writer(directory: Path, end: str, sizes: tuple[int, ...]) -> Finished:
+    command = (PYTHON, "-c", _WRITER, str(directory), end, *map(str, sizes))
+    return run(*command, directory=directory.parent, variables=dict(os.environ))
 
 
 @pytest.mark.parametrize("sizes", _TOO_LARGE, ids=["model", "training", "manifest"])

@@ -97,14 +97,12 @@ class Loud(nn.Module):
 
 
 def _logged_elsewhere(workplace: Path) -> Checkpoint:
-    import subprocess
-    import sys
-
     import tracker
+    from tests.system.processes import PYTHON, succeed
 
     program = (
         "import torch, tracker, loud\n"
         "tracker.log_checkpoint(loud.Loud(), epoch=1, example_input=torch.ones(1, 2))\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=workplace, check=True, env=dict(os.environ))
+    succeed(PYTHON, "-c", program, directory=workplace, variables=dict(os.environ))
     return tracker.get_checkpoint(epoch=1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 
 import tracker
 from tests.models import Buffers, ExtraState, Net, Tied
+from tests.system.processes import PYTHON, succeed
 from tests.training import log, same, state_of
 from tracker.errors import InvalidArgumentError, NeedsModelInstanceError, TrackerWarning
 
@@ -21,15 +21,8 @@ pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def python(directory: Path, program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code = textwrap.dedent(program)
+    return succeed(PYTHON, "-c", code, directory=directory, variables=dict(os.environ))
 
 
 def test_a_model_comes_back_in_eval_mode_with_its_weights() -> None:
@@ -165,9 +158,7 @@ def test_the_top_level_of_the_training_script_is_never_run_again(workplace: Path
     scripts = workplace / "scripts"
     scripts.mkdir()
     (scripts / "train.py").write_text(textwrap.dedent(SCRIPT))
-    subprocess.run(
-        [sys.executable, str(scripts / "train.py")], cwd=workplace, check=True, capture_output=True
-    )
+    succeed(PYTHON, scripts / "train.py", directory=workplace, variables=dict(os.environ))
     checkpoint = tracker.get_checkpoint(epoch=1)
     assert checkpoint.model_class == "train:Net"
     (workplace / "executed").unlink()
@@ -186,7 +177,7 @@ def test_the_top_level_of_the_training_script_is_never_run_again(workplace: Path
 
 def test_a_class_that_is_nowhere_is_given_by_name(workplace: Path) -> None:
     (workplace / "train.py").write_text(textwrap.dedent(SCRIPT))
-    subprocess.run([sys.executable, "train.py"], cwd=workplace, check=True, capture_output=True)
+    succeed(PYTHON, "train.py", directory=workplace, variables=dict(os.environ))
     (workplace / "train.py").unlink()
     load = """
         import torch, tracker

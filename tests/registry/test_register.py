@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import nn
 
 import tracker
 from tests.models import Net
+from tests.system.processes import PYTHON, succeed
 from tests.training import log, same
 from tracker.errors import (
     CorruptCheckpointError,
@@ -28,8 +28,6 @@ from tracker.errors import (
     NotFoundError,
     TrackerWarning,
 )
-
-MLFLOW = Path(sys.executable).with_name("mlflow")
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -55,13 +53,8 @@ def two_epochs(model: nn.Module) -> tuple[tracker.Checkpoint, tracker.Checkpoint
 
 def collect_garbage() -> str:
     uri = "sqlite:///mlflow.db"
-    done = subprocess.run(
-        [MLFLOW, "gc", "--backend-store-uri", uri, "--tracking-uri", uri],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+    command = (PYTHON, "-m", "mlflow", "gc", "--backend-store-uri", uri, "--tracking-uri", uri)
+    return succeed(*command, directory=Path.cwd(), variables=dict(os.environ))
 
 
 def test_a_version_outlives_checkpoint_run_experiment_and_catalog() -> None:

@@ -155,7 +155,7 @@ def become(order: dict[str, Any]) -> None:
 
 def _run_command(command: list[str]) -> None:
     kind, *rest = [SCRIPT, *command[1:]] if command[0] == SCRIPT else command[1:]
-    if [kind, *rest[:1]] == ["-m", "mlflow"]:  # "server", "ui"
+    if [kind, *rest[:2]] in (["-m", "mlflow", "server"], ["-m", "mlflow", "ui"]):
         _start_processes_from_an_embryo()
     if kind == "-m":
         sys.path.insert(0, os.getcwd())
