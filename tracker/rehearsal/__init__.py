@@ -1,0 +1,1 @@
+"""Tries whether a training can be resumed exactly: a few steps, and the same steps once more."""
