@@ -1,0 +1,256 @@
+"""One ``train()`` of a Trainer: its run, its checkpoints, and the folders that they replace."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from torch import nn
+
+from tracker.api.finding import as_checkpoint, get_checkpoint
+from tracker.api.saving import flush, log_checkpoint
+from tracker.checkpoint import Checkpoint
+from tracker.errors import NotFoundError, TrackerError, TrackerWarning, UnstorableError
+from tracker.integrations.transformers_contents import (
+    ARGUMENTS_FILE,
+    arguments_file,
+    files_beside,
+)
+from tracker.integrations.transformers_run import end_run, start_run
+from tracker.integrations.transformers_state import (
+    STATE_FILE,
+    epoch_of,
+    metrics_of,
+    written_state,
+)
+from tracker.pending import PendingCheckpoint
+from tracker.record.runs import active_run_id
+from tracker.retention import Retention
+from tracker.training import random_state
+from tracker.training.world import rank, world_size
+
+RANDOM_STATES = "random_states_of_ranks"
+"""The name in ``state=`` of the states of the random generators of every process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a callback of the Trainer is given.
+
+    Attributes:
+        args: The ``TrainingArguments``.
+        state: The ``TrainerState``.
+        objects: ``model``, ``optimizer``, ``lr_scheduler``, ``processing_class`` and more, by name.
+    """
+
+    args: Any
+    state: Any
+    objects: Mapping[str, Any]
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        model: nn.Module = self.objects["model"]
+        return model
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer itself, without what Accelerate put around it."""
+        return _inside(self.objects.get("optimizer"), "optimizer")
+
+    @property
+    def scheduler(self) -> Any:
+        """The learning-rate scheduler itself."""
+        return _inside(self.objects.get("lr_scheduler"), "scheduler")
+
+    @property
+    def scaler(self) -> Any:
+        """The gradient scaler of training in half precision, or None."""
+        return getattr(self.objects.get("optimizer"), "scaler", None)
+
+    @property
+    def processing_class(self) -> Any:
+        """The tokenizer or processor: the Trainer's, else that of its data collator."""
+        given = self.objects.get("processing_class")
+        if given is not None:
+            return given
+        collator = getattr(self.objects.get("train_dataloader"), "collate_fn", None)
+        # The Trainer may have put around it what removes columns.
+        return getattr(getattr(collator, "data_collator", collator), "tokenizer", None)
+
+
+def _inside(wrapped: Any, name: str) -> Any:
+    """Return what Accelerate has wrapped, by its public attribute."""
+    if type(wrapped).__module__.partition(".")[0] == "accelerate":
+        return getattr(wrapped, name, wrapped)
+    return wrapped
+
+
+class Training:
+    """What is to be known from the beginning of a training to its end.
+
+    Args:
+        run_id: The run to log to; by default the active one, or one that is started.
+        run_name: The name of a run that is started.
+        retention: Which checkpoints stay.
+    """
+
+    def __init__(
+        self, *, run_id: str | None, run_name: str | None, retention: Retention | None
+    ) -> None:
+        self.run_id = run_id or active_run_id()
+        self._run_name = run_name
+        self._retention = retention
+        self._started: str | None = None
+        self._logged: dict[int, PendingCheckpoint] = {}
+        self._metrics: Mapping[str, float] = {}
+        self._beside: dict[str, bytes] | None = None
+        self._folders: list[tuple[Path, PendingCheckpoint]] = []
+        self._removable: list[Path] = []
+
+    def log(self, moment: Moment) -> None:
+        """Log a checkpoint; every rank calls it.
+
+        Raises:
+            TrackerError: An earlier one could not be saved, and nobody was told of it yet.
+        """
+        step, metrics = moment.state.global_step, metrics_of(moment.state)
+        if step in self._logged and metrics == self._metrics:
+            return  # several callbacks of the Trainer may ask for the same step
+        finished = [path for path, pending in self._folders if pending.done()]
+        self._logged[step] = self._log(moment, step, metrics)
+        self._metrics = metrics
+        # Had saving one of these failed, that would have been raised by now.
+        self._removable = finished
+
+    def _log(self, moment: Moment, step: int, metrics: Mapping[str, float]) -> PendingCheckpoint:
+        writes = bool(moment.state.is_world_process_zero)
+        if writes and self.run_id is None:
+            self.run_id = self._started = start_run(self._run_name)
+        arguments: dict[str, Any] = {
+            "epoch": epoch_of(moment.state),
+            "step": step,
+            "metrics": metrics,
+            "files": self._files(moment) if writes else None,
+            "run_id": self.run_id,
+            "retention": self._retention,
+        }
+        parts = {} if moment.args.save_only_model else _training_state(moment)
+        while True:
+            try:
+                return log_checkpoint(moment.model, **arguments, **_as_arguments(parts))
+            except UnstorableError as error:
+                unstorable = _part_of(error.path, parts)
+                if unstorable is None:
+                    raise
+                del parts[unstorable]
+                warnings.warn(
+                    f"The checkpoint of step {step} is logged without {unstorable}, so training "
+                    f"can't go on from it exactly: {error}",
+                    TrackerWarning,
+                    stacklevel=5,
+                )
+
+    def _files(self, moment: Moment) -> dict[str, bytes]:
+        if self._beside is None:
+            self._beside = files_beside(moment.model, moment.processing_class, stacklevel=6)
+            self._beside[ARGUMENTS_FILE] = arguments_file(moment.args)
+        return {**self._beside, STATE_FILE: written_state(moment.state)}
+
+    def to_remove(self, folder: Path) -> None:
+        """Note a folder of the Trainer's that holds what was logged last."""
+        self._folders.append((folder, [*self._logged.values()][-1]))
+
+    def remove_folders(self, *, except_for: str | None = None) -> None:
+        """Remove the noted folders whose checkpoints were durable when the last one was logged."""
+        kept = None if except_for is None else Path(except_for)
+        for folder in [f for f in self._removable if f != kept]:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._folders = [each for each in self._folders if each[0] != folder]
+
+    def finish(self, best_step: int | None, model: nn.Module) -> str | None:
+        """Wait until every checkpoint is durable; load the best one, and end a run of our own.
+
+        Args:
+            best_step: The step of the checkpoint to load into the model, or None.
+            model: The model.
+
+        Returns:
+            The URI of the checkpoint that was loaded, or None.
+
+        Raises:
+            TrackerError: A checkpoint could not be saved, and nobody was told of it yet.
+        """
+        best: str | None = None
+        try:
+            if rank() == 0:
+                flush()
+                self._removable = [path for path, pending in self._folders if pending.done()]
+                best = None if best_step is None else self._best(best_step)
+        finally:
+            # The other ranks wait for it, whatever became of this one.
+            best = _told_by_the_first(best) if best_step is not None else None
+            if self._started is not None:
+                end_run(self._started)
+        if best is not None:
+            as_checkpoint(best).load_into(model)
+        return best
+
+    def _best(self, step: int) -> str | None:
+        try:
+            return f"models:/{self._checkpoint_of(step).id}"
+        except TrackerError as error:
+            warnings.warn(
+                f"load_best_model_at_end: the checkpoint of step {step} can't be loaded, and the "
+                f"model stays as it is: {error}",
+                TrackerWarning,
+                stacklevel=5,
+            )
+            return None
+
+    def _checkpoint_of(self, step: int) -> Checkpoint:
+        pending = self._logged.get(step)
+        if pending is not None:
+            if not pending.done():
+                raise NotFoundError("it waits on this disk until MLflow can be reached.")
+            return pending.result()
+        if self.run_id is None:
+            raise NotFoundError("it was logged to another run.")
+        return get_checkpoint(self.run_id, step=step)
+
+
+def _training_state(moment: Moment) -> dict[str, Any]:
+    """Return what training goes on from, by the names that errors call them by."""
+    parts = {"optimizer": moment.optimizer, "scheduler": moment.scheduler}
+    if moment.scaler is not None:
+        parts["state.scaler"] = moment.scaler
+    if world_size() > 1:
+        states: list[Any] = [None] * world_size()
+        torch.distributed.all_gather_object(states, random_state.capture())
+        parts[f"state.{RANDOM_STATES}"] = states
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _as_arguments(parts: Mapping[str, Any]) -> dict[str, Any]:
+    state = {n.removeprefix("state."): p for n, p in parts.items() if n.startswith("state.")}
+    own = {name: part for name, part in parts.items() if not name.startswith("state.")}
+    return {**own, "state": state} if state else own
+
+
+def _part_of(path: str, parts: Mapping[str, Any]) -> str | None:
+    """Return the part that a path leads into, as errors name it."""
+    return next((name for name in parts if path.startswith(name)), None)
+
+
+def _told_by_the_first(text: str | None) -> str | None:
+    """Return the text that rank 0 has, on every rank."""
+    if world_size() == 1:
+        return text
+    told = [text]
+    torch.distributed.broadcast_object_list(told, src=0)
+    return told[0]
