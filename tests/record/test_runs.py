@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import mlflow
 import pytest
@@ -34,6 +35,12 @@ def test_outside_a_run_one_is_started_as_mlflow_does_and_stays_active() -> None:
     active = mlflow.active_run()
     assert active is not None
     assert first.run_id == second.run_id == active.info.run_id
+
+
+def test_starting_a_run_draws_no_random_number_that_training_would_have_drawn() -> None:
+    before = random.getstate()
+    log(epoch=1)  # MLflow makes up a name for the run
+    assert random.getstate() == before
 
 
 def test_a_run_that_is_named_takes_the_checkpoint_and_the_active_one_does_not() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import random
 import re
 import time
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ def run_for_logging(client: MlflowClient, run_id: str | None) -> Run:
         known = known_run(client.tracking_uri, run_id or active_run_id())
         if known is not None:
             return known
-        found = client.get_run(run_id) if run_id else mlflow.active_run() or mlflow.start_run()
+        found = client.get_run(run_id) if run_id else mlflow.active_run() or _start_run()
         if found.info.lifecycle_stage != "active":
             raise RecordError(
                 f"Run {found.info.run_id} was deleted in MLflow, so nothing can be logged to it; "
@@ -75,6 +76,15 @@ def run_for_logging(client: MlflowClient, run_id: str | None) -> Run:
         )
         _known_runs[client.tracking_uri, run.id] = run
         return run
+
+
+def _start_run() -> mlflow.entities.Run:
+    """Start a run, and leave Python's random numbers to training: MLflow draws a name from them."""
+    before = random.getstate()
+    try:
+        return mlflow.start_run()
+    finally:
+        random.setstate(before)
 
 
 def check_run_id(run_id: object) -> None:
