@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tracker.server import guards
 from tracker.server.guards import BelowPrefix, BoundedBodies, KnownHosts
+
+from .running import running
 
 
 def status(app: Any, messages: Sequence[dict[str, Any]] = (), **scope: Any) -> int:
@@ -100,3 +104,30 @@ def test_a_body_that_is_too_long_is_refused(
     messages = body(*parts)
     messages[-1]["more_body"] = False
     assert status(BoundedBodies(fine), messages, headers=headers) == expected
+
+
+@pytest.mark.parametrize("head", ["Content-Length: 9000000", "Transfer-Encoding: chunked"])
+def test_who_still_sends_what_is_too_long_hears_the_answer_and_no_reset(head: str) -> None:
+    chunk = b"x" * 1_000_000
+    with running(BoundedBodies(fine)) as address:  # type: ignore[arg-type]
+        host, port = urlsplit(address).hostname, urlsplit(address).port
+        with socket.create_connection((host, port), timeout=30) as sender:
+            sender.sendall(f"POST / HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n".encode())
+            for _ in range(9):
+                if "chunked" in head:
+                    sender.sendall(b"f4240\r\n" + chunk + b"\r\n")
+                else:
+                    sender.sendall(chunk)
+            if "chunked" in head:
+                sender.sendall(b"0\r\n\r\n")
+            answer = b"".join(iter(lambda: sender.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"The question is too long" in answer
+
+
+def test_who_sends_without_end_is_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "_SECONDS_FOR_REST", 0.01)
+    silent = [*body(*[b"x" * 1_000_000] * 4)]
+    assert status(BoundedBodies(fine), silent) == 413
+    endless = body(*[b"x" * 1_000_000] * 40)
+    assert status(BoundedBodies(fine), endless) == 413

@@ -29,9 +29,20 @@ def examine(store: Store) -> list[tracker.Checkpoint]:
         The checkpoints, the newest first.
     """
     os.environ.update(store.variables)
+    while True:
+        ready = ready_models()
+        try:
+            return examine_what_is(ready)
+        except AssertionError:
+            # A server may still be doing what a process has asked that is dead by now.
+            if ready_models().keys() <= ready.keys():
+                raise
+
+
+def examine_what_is(ready: dict[str, LoggedModel]) -> list[tracker.Checkpoint]:
+    """Examine a store in which these models are READY."""
     shown = checkpoints()
     check_checkpoints(shown)
-    ready = ready_models()
     assert {each.id for each in shown} <= ready.keys(), "a query shows what is not READY"
     check_models(ready.values())
 

@@ -5,6 +5,7 @@ headers that every answer carries. Plain ASGI, so that nothing is read before it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fnmatch
 import ipaddress
 import json
@@ -20,6 +21,10 @@ MOST_BYTES = 3_200_000
 """The longest body: a filter of 500,000 characters, escaped, and then some."""
 
 _SECONDS_FOR_BODY = 30.0
+
+_MOST_THROWN_AWAY = 16_000_000
+_SECONDS_FOR_REST = 5.0
+"""Bytes, and seconds, of a refused body that are waited for, so that its sender hears why."""
 
 ANSWER_HEADERS = {
     "Content-Security-Policy": (
@@ -134,7 +139,7 @@ async def _whole_body(scope: Scope, receive: Receive, send: Send) -> bytes | Non
     too_long = f"The question is too long: {MOST_BYTES:,} bytes are the most."
     announced = Headers(scope=scope).get("content-length", "0")
     if not announced.isdecimal() or len(announced) > 15 or int(announced) > MOST_BYTES:
-        await _refuse(send, 413, too_long)
+        await _refuse(send, 413, too_long, receive)
         return None
     parts: list[bytes] = []
     try:
@@ -145,7 +150,8 @@ async def _whole_body(scope: Scope, receive: Receive, send: Send) -> bytes | Non
                     return None  # whoever asked has gone
                 parts.append(message.get("body", b""))
                 if sum(map(len, parts)) > MOST_BYTES:
-                    await _refuse(send, 413, too_long)
+                    more = message.get("more_body", False)
+                    await _refuse(send, 413, too_long, receive if more else None)
                     return None
                 if not message.get("more_body", False):
                     return b"".join(parts)
@@ -174,9 +180,29 @@ class BelowPrefix:
         await self._app(scope, receive, send)
 
 
-async def _refuse(send: Send, status: int, message: str) -> None:
+async def _refuse(send: Send, status: int, message: str, receive: Receive | None = None) -> None:
+    """Answer with an error; given ``receive``, a body is still arriving.
+
+    A connection that is closed on bytes nobody has read is reset: a client, or a proxy, that is
+    still sending would lose the answer, too. So some of the rest is taken and thrown away first.
+    """
     body = json.dumps(error_to_json("InvalidArgumentError", message)).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": receive is not None})
+    if receive is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS_FOR_REST):
+                await _throw_away(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _throw_away(receive: Receive) -> None:
+    """Read a body to its end, but no more than a proxy or a browser may have on its way."""
+    left = _MOST_THROWN_AWAY
+    while left > 0:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return
+        left -= len(message.get("body", b""))
