@@ -36,6 +36,7 @@ def names_of(module: str, references: frozenset[str]) -> set[str]:
     [
         ("Torch's homes", trust.TORCH_HOMES),
         ("Torch's object homes", trust.TORCH_OBJECT_HOMES),
+        ("Holders of values", trust.TRUSTED_OBJECTS),
         ("Computations", trust.FUNCTIONAL_MODULES),
         ("Of operator", names_of("operator", trust.TRUSTED_FUNCTIONS)),
         ("Of torch", names_of("torch", trust.TRUSTED_FUNCTIONS)),

@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import nn
 
+from tracker.architecture import lightning_ties
+
 _CHECKPOINTING = "gradient_checkpointing"
 _CHECKPOINTING_FUNCTION = "_gradient_checkpointing_func"
 _MIXED_PRECISION = ("forward", "_original_forward")
@@ -47,7 +49,8 @@ def taken_off(model: nn.Module) -> Iterator[None]:
 def _has_aid(module: nn.Module) -> bool:
     known = module.__dict__
     return (
-        _CHECKPOINTING_FUNCTION in known
+        lightning_ties.has_ties(module)
+        or _CHECKPOINTING_FUNCTION in known
         or "_original_forward" in known
         or any(name in known for name in _HANDLES)
         or any(map(_is_aid, module._forward_hooks.values()))
@@ -57,6 +60,8 @@ def _has_aid(module: nn.Module) -> bool:
 def _take_off(module: nn.Module, undo: list[_PutBack]) -> None:
     attributes = module.__dict__
     undo.append(functools.partial(_replace, attributes, dict(attributes)))
+    if lightning_ties.has_ties(module):
+        lightning_ties.cut(attributes)
     if "_original_forward" in attributes:
         for name in _MIXED_PRECISION:
             attributes.pop(name, None)

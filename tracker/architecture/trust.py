@@ -88,6 +88,12 @@ with ``register_`` change every module of the process."""
 TORCH_OBJECT_HOMES = ("torch.nn", "torch.distributions")
 """Where in torch the classes of plain objects are that models hold."""
 
+TRUSTED_OBJECTS = frozenset(
+    f"{fabric}.utilities.data:AttributeDict" for fabric in ("lightning.fabric", "lightning_fabric")
+)
+"""Classes of other libraries whose objects only hold values: the dict that every LightningModule
+keeps its hyperparameters in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -211,6 +217,7 @@ def is_trusted_object(reference: str, trust: Trust) -> bool:
     package = module.split(".")[0]
     return (
         _is_inside(module, TORCH_OBJECT_HOMES)
+        or reference in TRUSTED_OBJECTS
         or package in trust.packages
         or package in {name.split(".")[0] for name in trust.modules}
     )

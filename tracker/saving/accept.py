@@ -14,10 +14,12 @@ from dataclasses import replace
 from functools import partial
 
 import torch.distributed
+from torch import Tensor
 
 from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.record.boundary import tracking_uri
 from tracker.saving import destination, ending, host_copy, tickets
+from tracker.saving.other_weights import with_weights
 from tracker.saving.pipeline import Accepted, save
 from tracker.saving.request import Request
 from tracker.saving.snapshot import Snapshot, take
@@ -39,11 +41,18 @@ def accept(
     files: Mapping[str, bytes],
     run_id: str | None,
     wait: bool,
+    weights: Mapping[str, Tensor] | None = None,
+    uri: str | None = None,
 ) -> Ticket:
     """Copy a model and its training state, and hand the copy to the background writer.
 
     When this returns, nothing that training does can reach the checkpoint any more. With ``wait``
     it returns when the checkpoint is durable.
+
+    Args:
+        weights: Tensors to store in the place of the model's own, see `with_weights`.
+        uri: The tracking store, instead of the one in force.
+        (The others are those of `log_checkpoint`.)
 
     Raises:
         InvalidArgumentError: An argument is not usable; nothing was handed over.
@@ -62,9 +71,9 @@ def accept(
         example_input=example_input,
         torchscript=torchscript,
     )
-    snapshot = replace(snapshot, files={**snapshot.files, **files})
+    snapshot = replace(with_weights(snapshot, weights or {}), files={**snapshot.files, **files})
     plan = host_copy.plan(snapshot)
-    to = destination.find(tracking_uri(), run_id)
+    to = destination.find(uri or tracking_uri(), run_id)
     ending.install()
     job = Job(Ticket(request.name, to.label, plan.size), plan.size)
     with _withdrawn_on_failure(job):
