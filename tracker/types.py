@@ -78,17 +78,39 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorPart:
+    """A box of a tensor that several processes have written together.
+
+    Attributes:
+        offset: Where it begins in the tensor, a number for each dimension.
+        shape: Its shape.
+        digest: BLAKE3 (lowercase hex) of its bytes, C order, little endian.
+        file: The checkpoint's file that holds them.
+        tensor: Its name in the file, if that is not the tensor's.
+    """
+
+    offset: tuple[int, ...]
+    shape: tuple[int, ...]
+    digest: str
+    file: str
+    tensor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TensorEntry:
     """One tensor of a checkpoint, as the manifest describes it.
 
     Attributes:
         dtype: torch's name without the prefix, for example ``float32``.
         shape: Its shape.
-        digest: BLAKE3 (lowercase hex) of its bytes, C order, little endian.
-        file: The file that holds its bytes: one of the checkpoint's own, or one elsewhere.
+        digest: BLAKE3 (lowercase hex) of its bytes, C order, little endian; empty if it has parts.
+        file: The file that holds its bytes: one of the checkpoint's own, or one elsewhere; empty
+            if it has parts.
         same_as: For a tied tensor, the name in the same group under which its bytes are stored;
             all else is as in that entry. None for a stored tensor.
         tensor: Its name in a file elsewhere, if it has another there.
+        parts: The boxes that it consists of, in the order of their offsets, if several processes
+            have written it; each element of it is in exactly one.
     """
 
     dtype: str
@@ -97,6 +119,12 @@ class TensorEntry:
     file: str
     same_as: str | None = None
     tensor: str | None = None
+    parts: tuple[TensorPart, ...] = ()
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The files that hold its bytes."""
+        return frozenset([part.file for part in self.parts] or [self.file])
 
 
 @dataclass(frozen=True, slots=True)

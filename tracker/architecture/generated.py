@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from tracker.architecture.distribution import plain_class
 from tracker.architecture.graphs import describe_graph, empty_graph_module
 from tracker.architecture.imports import Imports
 from tracker.architecture.references import reference
@@ -22,7 +23,9 @@ from tracker.types import Json
 
 
 def named_class(model: nn.Module) -> type[nn.Module]:
-    """Return the class of a module as people name it: without what parametrizing made of it.
+    """Return the class of a module as people name it.
+
+    That is without what parametrizing made of it, and without what ``fully_shard`` made of that.
 
     Example:
         >>> named_class(torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(1, 1)))
@@ -30,8 +33,8 @@ def named_class(model: nn.Module) -> type[nn.Module]:
     """
     if isinstance(model, torch.fx.GraphModule):
         return torch.fx.GraphModule
-    found: type[nn.Module] = parametrize.type_before_parametrizations(model)
-    return found
+    found = plain_class(model)
+    return found.__bases__[0] if parametrize.is_parametrized(model) else found
 
 
 def describe_class(module: nn.Module) -> Json:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils.hooks import RemovableHandle
 
+from tracker.architecture.distribution import is_function_of_distribution
 from tracker.architecture.reader import Reader
 from tracker.architecture.writer import Writer
 from tracker.errors import FormatError
@@ -61,7 +62,10 @@ def describe_hooks(module: nn.Module, writer: Writer, path: str) -> dict[str, Js
 
 
 def _is_lasting(hook: Any) -> bool:
-    return getattr(hook, "__module__", None) not in REINSTALLED
+    function = getattr(hook, "hook", hook)  # of those that torch wraps
+    return getattr(hook, "__module__", None) not in REINSTALLED and not (
+        is_function_of_distribution(function)
+    )
 
 
 def _function(hook: Any, writer: Writer, path: str) -> Json:

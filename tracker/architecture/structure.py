@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tracker.architecture.containers import Sharing
+from tracker.architecture.distribution import is_of_distribution
 from tracker.architecture.generated import describe_class
 from tracker.architecture.graphs import is_made_with_graph
 from tracker.architecture.hooks import HOOKS, REINSTALLED, describe_hooks
@@ -22,7 +23,7 @@ from tracker.architecture.wrappers import plain_key, without_compiler
 from tracker.architecture.writer import Writer, opaque_tensor
 from tracker.errors import UnstorableError
 from tracker.types import Json, Problem
-from tracker.values import TensorTable
+from tracker.values import TensorTable, is_spread
 from tracker.values.tensors import check_storable
 
 NOT_ATTRIBUTES = frozenset(vars(nn.Module())) - {"_is_full_backward_hook"} | {
@@ -81,7 +82,7 @@ class Tree:
         Raises:
             UnstorableError: The tensor can't be stored, or is a parameter of a special class.
         """
-        if type(tensor) not in (Tensor, nn.Parameter):
+        if type(tensor) not in (Tensor, nn.Parameter) and not is_spread(tensor):
             raise UnstorableError(
                 path,
                 f"is a {type(tensor).__qualname__}; only plain tensors and nn.Parameters can be "
@@ -96,19 +97,21 @@ class Tree:
             slot = describe_slot(tensor, "architecture", self._extra.reserve(tensor, path))
         else:
             slot = describe_slot(tensor, "architecture", self._extra.add(tensor, path))
-            if self._views is not None:
+            if self._views is not None and not is_spread(tensor):
                 self._views.add(tensor, slot)
         return slot if view is None else {**slot, "view": view}
 
     def _view_of_another(self, tensor: Tensor) -> Json:
         """Return how ``tensor`` is a view of another tensor of the model, or None if it is not."""
-        if not self._check:  # on the meta device there is no memory to share
+        # On the meta device there is no memory to share, nor is a spread tensor in one memory.
+        if not self._check or is_spread(tensor):
             return None
         if self._views is None:
             self._views = Views()
             # The largest first: of two that overlap, it is the one that the other is a view of.
             for key, held in sorted(self.state.items(), key=lambda item: -item[1].numel()):
-                self._views.add(held, describe_slot(held, "model", key))
+                if not is_spread(held):
+                    self._views.add(held, describe_slot(held, "model", key))
         return self._views.find(tensor)
 
     def refuse_view(self, tensor: Tensor, path: str) -> None:
@@ -118,8 +121,10 @@ class Tree:
         state_dict are rebuilt as views; other overlaps would become copies. Tensors that lie beside
         each other in one storage (the flat weights of an RNN) are fine.
         """
+        if not self._check or is_spread(tensor):
+            return
         start, end = extent(tensor)
-        if start == end or not self._check or self._view_of_another(tensor) is not None:
+        if start == end or self._view_of_another(tensor) is not None:
             return
         neighbours = self._memory.setdefault(tensor.untyped_storage().data_ptr(), [])
         for other, name, other_start, other_end in neighbours:
@@ -264,7 +269,9 @@ class _Describer:
                 name: self._writer.write(value, _join(path, name))
                 # In the order in which they are read back, so that objects get the same numbers.
                 for name, value in sorted(vars(module).items())
-                if name not in NOT_ATTRIBUTES and not is_made_with_graph(module, name)
+                if name not in NOT_ATTRIBUTES
+                and not is_made_with_graph(module, name)
+                and not is_of_distribution(name, value)
             },
         }
         hooks = describe_hooks(module, self._writer, path)

@@ -13,6 +13,7 @@ from tracker.format.layout import ATTACHED, MANIFEST
 from tracker.format.manifest import FORMAT_NAME, FORMAT_VERSION, Manifest, SourceEntry
 from tracker.format.read import StoredCheckpoint, open_checkpoint
 from tracker.format.reuse import KnownTensors, known_tensors, limited
+from tracker.format.shards import Placed, Shard, joined, write_shards
 from tracker.format.whole import content_of
 from tracker.format.write import Content, write_checkpoint
 
@@ -25,15 +26,19 @@ __all__ = [
     "KnownTensors",
     "Locate",
     "Manifest",
+    "Placed",
+    "Shard",
     "SourceEntry",
     "StoredCheckpoint",
     "Written",
     "amend_manifest",
     "content_of",
     "export_state_dict",
+    "joined",
     "known_tensors",
     "limited",
     "open_checkpoint",
     "withdraw_manifest",
     "write_checkpoint",
+    "write_shards",
 ]

@@ -38,7 +38,7 @@ def amend_manifest(directory: Path, *, run_id: str, extra_files: Mapping[str, by
     """
     manifest = open_checkpoint(directory).manifest
     taken = {source.file for source in manifest.source}
-    taken |= {entry.file for named in manifest.tensors.values() for entry in named.values()}
+    taken |= manifest.tensor_files
     for name in extra_files:
         check_new_file(name, taken)
     made: list[Path] = []

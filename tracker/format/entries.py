@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tracker.errors import FormatError
-from tracker.format.digests import is_digest
 from tracker.format.dtypes import DTYPES
 from tracker.format.fields import Field
 from tracker.format.layout import check_file_name
+from tracker.format.parts import check_parts, read_part, write_part
 from tracker.types import FileElsewhere, FileEntry, Json, TensorEntry
 
 _CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -18,12 +19,11 @@ _CHECKPOINT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 def write_tensor(entry: TensorEntry) -> Json:
     """Return a tensor entry as JSON."""
-    written: dict[str, Json] = {
-        "dtype": entry.dtype,
-        "shape": list(entry.shape),
-        "digest": entry.digest,
-        "file": entry.file,
-    }
+    written: dict[str, Json] = {"dtype": entry.dtype, "shape": list(entry.shape)}
+    if entry.parts:
+        written["parts"] = [write_part(part) for part in entry.parts]
+    else:
+        written |= {"digest": entry.digest, "file": entry.file}
     optional = {"same_as": entry.same_as, "tensor": entry.tensor}
     return written | {key: value for key, value in optional.items() if value is not None}
 
@@ -33,12 +33,17 @@ def read_tensor(field: Field) -> TensorEntry:
     dtype = field.at("dtype").text()
     if dtype not in DTYPES:
         raise field.at("dtype").refuse(f"one of {', '.join(DTYPES)}")
+    shape = field.at("shape").shape()
+    same_as = field.get("same_as").optional(Field.text)
+    if field.get("parts").value is not None:
+        parts = tuple(read_part(part) for part in field.at("parts").items())
+        return TensorEntry(dtype, shape, "", "", same_as, parts=parts)
     return TensorEntry(
         dtype=dtype,
-        shape=field.at("shape").shape(),
-        digest=_read_digest(field.at("digest")),
+        shape=shape,
+        digest=field.at("digest").digest(),
         file=field.at("file").text(),
-        same_as=field.get("same_as").optional(Field.text),
+        same_as=same_as,
         tensor=field.get("tensor").optional(Field.text),
     )
 
@@ -51,7 +56,7 @@ def write_file_entry(entry: FileEntry) -> dict[str, Json]:
 def read_file_entry(name: str, field: Field) -> FileEntry:
     """Return the file entry that a field holds, whose key was ``name``."""
     check_file_name(name, f"{field.where}: {field.path}")
-    return FileEntry(size=field.at("size").size(), digest=_read_digest(field.at("digest")))
+    return FileEntry(size=field.at("size").size(), digest=field.at("digest").digest())
 
 
 def write_file_elsewhere(file: FileElsewhere) -> Json:
@@ -71,12 +76,6 @@ def read_file_elsewhere(field: Field) -> FileElsewhere:
     return FileElsewhere(checkpoint, file, read_file_entry(file, field))
 
 
-def _read_digest(field: Field) -> str:
-    if not is_digest(field.text()):
-        raise field.refuse("64 lowercase hex digits")
-    return field.text()
-
-
 def check_tensors(
     tensors: Mapping[str, Mapping[str, TensorEntry]],
     files: Mapping[str, FileEntry],
@@ -90,7 +89,9 @@ def check_tensors(
     for group, entries in tensors.items():
         for name, entry in entries.items():
             path = f"{where}: tensors.{group}.{name}"
-            if entry.file not in files and entry.file not in elsewhere:
+            if entry.parts or not entry.file:
+                check_parts(entry, files, path)
+            elif entry.file not in files and entry.file not in elsewhere:
                 raise FormatError(f"{path}.file {entry.file!r} is not in files or elsewhere.")
             if entry.tensor is not None and entry.file in files:
                 raise FormatError(f"{path}.tensor: a file of its own has it under its own name.")
@@ -102,9 +103,4 @@ def check_tensors(
 
 
 def _is_tied(entry: TensorEntry, other: TensorEntry | None) -> bool:
-    return (
-        other is not None
-        and other.same_as is None
-        and (entry.dtype, entry.shape, entry.digest, entry.file, entry.tensor)
-        == (other.dtype, other.shape, other.digest, other.file, other.tensor)
-    )
+    return other is not None and other.same_as is None and replace(entry, same_as=None) == other

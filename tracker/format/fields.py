@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from tracker.errors import FormatError
+from tracker.format.digests import is_digest
 from tracker.types import Json
 
 T = TypeVar("T")
@@ -103,6 +104,12 @@ class Field:
         if len(lengths) > MAX_DIMENSIONS + 1:
             raise self.refuse(f"a list of at most {MAX_DIMENSIONS} lengths")
         return tuple(length.size() for length in lengths)
+
+    def digest(self) -> str:
+        """Return the value, which must be a digest as text."""
+        if not is_digest(self.text()):
+            raise self.refuse("64 lowercase hex digits")
+        return self.text()
 
     def texts(self) -> dict[str, str]:
         """Return the value, which must be an object whose values are all text."""

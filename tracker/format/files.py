@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tracker.errors import CorruptCheckpointError, StorageError
+from tracker.errors import CorruptCheckpointError, NotFoundError, StorageError
 from tracker.format.flushed import FlushedFile
+from tracker.format.layout import MANIFEST
 
 PARTIAL = ".partial"
 """The suffix of files that are being written, or whose writer was killed."""
@@ -41,6 +42,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         CorruptCheckpointError: It is missing, or is no regular file.
+        NotFoundError: It is missing, and so is the manifest: the checkpoint was deleted meanwhile.
         StorageError: The disk refused, also while it was read.
     """
     try:
@@ -51,6 +53,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 raise CorruptCheckpointError(f"{path}: is not a regular file.")
             yield file
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        # Whoever deletes a checkpoint begins with its manifest.
+        if not any(os.path.lexists(folder / MANIFEST) for folder in path.parents[:2]):
+            raise NotFoundError(
+                f"{path}: is gone, and so is the rest of the checkpoint: it was deleted, or moved."
+            ) from error
         raise CorruptCheckpointError(
             f"{path}: is missing, though the checkpoint needs it; copy or download it again."
         ) from error

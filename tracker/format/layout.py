@@ -35,6 +35,16 @@ def tensor_file(group: str) -> str:
     return f"{group}.safetensors"
 
 
+def shard_file(group: str, rank: int) -> str:
+    """Return the file of what one process of a distributed training has written of a group.
+
+    Example:
+        >>> shard_file("model", 3)
+        'model-rank-00003.safetensors'
+    """
+    return f"{tensor_file(group).removesuffix('.safetensors')}-rank-{rank:05d}.safetensors"
+
+
 def check_file_name(name: str, where: str) -> str:
     """Return ``name`` if it is a plain relative name below the checkpoint's directory.
 

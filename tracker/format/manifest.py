@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import get_args
 
 from tracker.errors import FormatError, NewerFormatError, UnstorableError
@@ -32,7 +33,7 @@ from tracker.types import (
 from tracker.values.leaves import FLOAT
 
 FORMAT_NAME = "tracker-checkpoint"
-FORMAT_VERSION = (1, 1)
+FORMAT_VERSION = (1, 2)
 """Major and minor. A reader takes every minor of its major: new keys are additions it ignores."""
 
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
@@ -99,6 +100,13 @@ class Manifest:
     environment: Mapping[str, Json]
     example: Json = None
     elsewhere: Mapping[str, FileElsewhere] = field(default_factory=dict)
+
+    @property
+    def tensor_files(self) -> set[str]:
+        """The files that hold tensors, by what the manifest calls them."""
+        entries = list(chain.from_iterable(named.values() for named in self.tensors.values()))
+        parts = chain.from_iterable(entry.parts for entry in entries if entry.parts)
+        return {entry.file for entry in entries if not entry.parts} | {p.file for p in parts}
 
     @property
     def references(self) -> list[str]:

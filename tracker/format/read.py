@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from tracker.errors import (
@@ -20,6 +21,8 @@ from tracker.format.elsewhere import Locate, mappings, path_elsewhere
 from tracker.format.files import PARTIAL, opened
 from tracker.format.layout import ATTACHED, MANIFEST, MAX_PLAIN_FILE, contained, inside
 from tracker.format.manifest import Manifest, from_bytes
+from tracker.format.parts import Box, overlapping, within
+from tracker.format.pieces import Piece, all_pieces, pieces_of
 from tracker.format.signature import refuse_pickle
 from tracker.format.tensors import MappedTensors, map_tensors
 from tracker.types import FileEntry, TensorEntry
@@ -77,7 +80,7 @@ class StoredCheckpoint:
         self._files: dict[tuple[str, str, int], MappedTensors] = {}
         self._in_use: set[tuple[str, str, int]] = set()
         self._tensors: dict[tuple[str, str], Tensor] = {}
-        self._verified: set[tuple[str, str]] = set()
+        self._verified: set[tuple[str, Piece]] = set()
 
     def tensor(self, group: str, name: str, *, verify: bool = True) -> Tensor:
         """Return one tensor, on the CPU, mapped from its file.
@@ -113,6 +116,37 @@ class StoredCheckpoint:
             self._verify_tensors(group, entries, again=False)
         return {name: self._mapped(group, name) for name in entries}
 
+    def region(self, group: str, name: str, box: Box, *, verify: bool = True) -> Tensor:
+        """Return a box of a tensor, in memory of its own; parts outside of it stay unread.
+
+        Args:
+            group: The tensor's group.
+            name: Its name.
+            box: Where the box begins in the tensor, and its shape.
+            verify: Whether what it is taken from must have been compared with its digest.
+
+        Raises:
+            NotFoundError: There is no such tensor.
+            CorruptCheckpointError: Bytes differ from what was written.
+            FormatError: A file and the manifest disagree.
+        """
+        entry = self._group(group).get(name)
+        if entry is None or not entry.parts:
+            whole = self.tensor(group, name, verify=verify)
+            return whole[within(box, (0,) * whole.dim())].clone()
+        stored = entry.same_as or name
+        found = overlapping(entry.parts, box)
+        if verify:
+            wanted = {part.offset for part, _ in found}
+            pieces = [piece for piece in pieces_of(stored, entry) if piece.offset in wanted]
+            self._verify_pieces(group, pieces, again=False)
+        made = torch.empty(box[1], dtype=DTYPES[entry.dtype].torch)
+        for part, common in found:
+            file = self._mapping(group, part.file, 0)
+            piece = file.tensor(part.tensor or stored, DTYPES[entry.dtype], part.shape)
+            made[within(common, box[0])] = piece[within(common, part.offset)]
+        return made
+
     def verify(
         self,
         group: str | None = None,
@@ -138,7 +172,7 @@ class StoredCheckpoint:
             return
         for each, entries in self.manifest.tensors.items():
             self._verify_tensors(each, entries, again=again)
-        for name in self.manifest.files.keys() - self._tensor_files():
+        for name in self.manifest.files.keys() - self.manifest.tensor_files:
             self.read_file(name)
 
     def files_for(self, groups: Iterable[str] | None = None) -> list[str]:
@@ -151,8 +185,9 @@ class StoredCheckpoint:
         every = self.manifest.tensors if groups is None else list(groups)
         if groups is not None and not every:
             return []
-        holding = {entry.file for group in every for entry in self._group(group).values()}
-        plain = self.manifest.files.keys() - self._tensor_files()
+        entries = [entry for group in every for entry in self._group(group).values()]
+        holding = {file for entry in entries for file in entry.files}
+        plain = self.manifest.files.keys() - self.manifest.tensor_files
         if ATTACHED.removesuffix("/") not in every and groups is not None:
             plain = {name for name in plain if not name.startswith(ATTACHED)}
         return sorted(holding | plain)
@@ -168,12 +203,12 @@ class StoredCheckpoint:
             FormatError: The file and the manifest disagree.
             StorageError: The disk refused.
         """
-        if name not in self._tensor_files():
+        if name not in self.manifest.tensor_files:
             self.read_file(name)
             return
         for group, entries in self.manifest.tensors.items():
-            inside_file = [tensor for tensor, entry in entries.items() if entry.file == name]
-            self._verify_tensors(group, inside_file, again=False)
+            inside_file = [piece for piece in all_pieces(entries) if piece.file == name]
+            self._verify_pieces(group, inside_file, again=False)
 
     def read_file(self, path: str) -> bytes:
         """Return the content of a file that does not hold tensors, once its digest is compared.
@@ -191,7 +226,7 @@ class StoredCheckpoint:
             raise NotFoundError(
                 f"{self.directory}: has no file {path!r}; it has {_shown(self.manifest.files)}."
             )
-        if path in self._tensor_files():
+        if path in self.manifest.tensor_files:
             raise InvalidArgumentError(f"{path!r} holds tensors; use tensor() or tensors().")
         data = _read_whole(inside(self.directory, path, str(self.directory)), entry.size)
         if digest(data) != entry.digest:
@@ -206,17 +241,16 @@ class StoredCheckpoint:
     def _group(self, group: str) -> Mapping[str, TensorEntry]:
         return self.manifest.tensors.get(group, {})
 
-    def _tensor_files(self) -> set[str]:
-        return {
-            entry.file for entries in self.manifest.tensors.values() for entry in entries.values()
-        }
-
     def _mapped(self, group: str, name: str) -> Tensor:
         entry = self._group(group)[name]
         stored = entry.same_as or name
         known = self._tensors.get((group, stored))
         if known is not None:
             return known
+        if entry.parts:
+            whole = ((0,) * len(entry.shape), entry.shape)
+            joined = self.region(group, stored, whole, verify=False)
+            return self._tensors.setdefault((group, stored), joined)
         number = self._mappings.get((group, stored), 0)
         self._in_use.add((group, entry.file, number))
         file = self._mapping(group, entry.file, number)
@@ -243,20 +277,16 @@ class StoredCheckpoint:
         path, expected = self._place(name)
         _check_first_bytes(path, expected.size)
         file = map_tensors(path, writable=writable, header_digest=expected.digest)
-        entries = [
-            (entry.tensor or tensor, entry)
-            for tensor, entry in self._group(group).items()
-            if entry.file == name and entry.same_as is None
-        ]
-        needed, there = {tensor for tensor, _ in entries}, file.header.slots.keys()
+        pieces = [piece for piece in all_pieces(self._group(group)) if piece.file == name]
+        needed, there = {piece.tensor for piece in pieces}, file.header.slots.keys()
         # A file elsewhere has other tensors, too: those of its own checkpoint.
         strange = needed ^ there if name in self.manifest.files else needed - there
         if strange:
             raise FormatError(
                 f"{path}: the file and the manifest have different tensors: {_shown(strange)}."
             )
-        for tensor, entry in entries:
-            file.check(tensor, DTYPES[entry.dtype], entry.shape)
+        for piece in pieces:
+            file.check(piece.tensor, DTYPES[piece.dtype], piece.shape)
         return file
 
     def _place(self, name: str) -> tuple[Path, FileEntry]:
@@ -276,17 +306,21 @@ class StoredCheckpoint:
         """
         entries = self._group(group)
         stored = dict.fromkeys(entries[name].same_as or name for name in names)
-        files: dict[str, list[str]] = {}
-        for name in stored:
-            if again or (group, name) not in self._verified:
-                files.setdefault(entries[name].file, []).append(name)
+        pieces = [piece for name in stored for piece in pieces_of(name, entries[name])]
+        self._verify_pieces(group, pieces, again=again)
+
+    def _verify_pieces(self, group: str, pieces: Iterable[Piece], *, again: bool) -> None:
+        files: dict[str, list[Piece]] = {}
+        for piece in pieces:
+            if again or (group, piece) not in self._verified:
+                files.setdefault(piece.file, []).append(piece)
         for path, inside_file in files.items():
             file = self._untouched(group, path)
-            found = digests([file.bytes(entries[name].tensor or name) for name in inside_file])
-            for name, digest_found in zip(inside_file, found, strict=True):
-                if digest_found != entries[name].digest:
-                    raise _differs(Path(file.where), name)
-                self._verified.add((group, name))
+            found = digests([file.bytes(piece.tensor) for piece in inside_file])
+            for piece, digest_found in zip(inside_file, found, strict=True):
+                if digest_found != piece.digest:
+                    raise _differs(Path(file.where), piece.name)
+                self._verified.add((group, piece))
 
 
 def _read_whole(path: Path, size: int | None = None) -> bytes:

@@ -79,7 +79,8 @@ def known_tensors(
     for group in sorted(manifest.tensors, key=lambda group: group != "model"):
         for name, entry in manifest.tensors[group].items():
             key = TensorKey(entry.digest, entry.dtype, entry.shape)
-            if entry.same_as is None and key.size >= SMALLEST and key not in known:
+            is_whole = entry.same_as is None and not entry.parts
+            if is_whole and key.size >= SMALLEST and key not in known:
                 place = _place(manifest, entry.file, checkpoint_id)
                 sample = samples.get(entry.digest) if samples else None
                 known[key] = StoredTensor(place, entry.tensor or name, sample)

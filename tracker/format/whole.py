@@ -17,9 +17,10 @@ def content_of(stored: StoredCheckpoint) -> Content:
         >>> write_checkpoint(Path("whole"), content_of(open_checkpoint(Path("epoch-7"), locate=…)))
     """
     manifest = stored.manifest
-    tensor_files = {e.file for named in manifest.tensors.values() for e in named.values()}
     source = [(entry, stored.read_file(entry.file)) for entry in manifest.source]
-    others = manifest.files.keys() - tensor_files - {entry.file for entry in manifest.source}
+    others = (
+        manifest.files.keys() - manifest.tensor_files - {entry.file for entry in manifest.source}
+    )
     return Content(
         name=manifest.name,
         run_id=manifest.run_id,

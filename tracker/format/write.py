@@ -32,6 +32,7 @@ from tracker.format.reuse import (
     find_known,
     samples,
 )
+from tracker.format.shards import Placed
 from tracker.format.tensors import plan_tensors, tensor_digests, write_tensors
 from tracker.types import Architecture, FileElsewhere, FileEntry, Json, TensorEntry
 
@@ -46,6 +47,7 @@ class Content:
     Attributes:
         tensors: The tensors by group and name. The same tensor object under two names of a group
             is stored once and read as one.
+        placed: Files of tensors that others have written into the directory.
         source: Archived source, each entry with its bytes.
         extra_files: Other files by name, for example ``MLmodel``.
     """
@@ -59,6 +61,7 @@ class Content:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    placed: Placed = field(default_factory=Placed)
     state_values: Json = field(default_factory=dict)
     training: Json = None
     environment: Mapping[str, Json] = field(default_factory=dict)
@@ -121,9 +124,9 @@ def write_checkpoint(
             f"{directory}: already holds a checkpoint, which is never changed; "
             "write into another directory."
         )
-    files: dict[str, FileEntry] = {}
+    files = dict(content.placed.files)
     elsewhere: dict[str, FileElsewhere] = {}
-    tensors: dict[str, dict[str, TensorEntry]] = {}
+    tensors = {group: dict(entries) for group, entries in content.placed.tensors.items()}
     sampled: dict[str, bytes] = {}
     with undone_on_failure() as made, _hashing(groups) as hashing:
         make_directories(directory, plain_files, made)
@@ -135,7 +138,7 @@ def write_checkpoint(
                 files[group.file] = _write_tensor_file(directory / group.file, own, made)
             elsewhere |= {file_name(stored.file): stored.file for stored in found.values()}
             digests = of_candidates.result() | of_others.result()
-            tensors[group.name] = _entries(group, digests, found)
+            tensors.setdefault(group.name, {}).update(_entries(group, digests, found))
             sampled |= samples(group.stored, digests)
         for name, data in plain_files.items():
             files[name] = write_file(directory / name, data, made)
@@ -202,7 +205,7 @@ def _manifest(
 
 def _plain_files(content: Content) -> dict[str, bytes]:
     """Return the files that are not tensors, each name checked and used once."""
-    taken = {tensor_file(group) for group in content.tensors}
+    taken = {tensor_file(group) for group in content.tensors} | content.placed.files.keys()
     files: dict[str, bytes] = {}
     named = [(entry.file, data) for entry, data in content.source]
     for name, data in (*named, *content.extra_files.items()):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tracker.format import StoredCheckpoint
+from tracker.format.memory import bytes_of
 from tracker.loading.checkpoint_diff import TensorChange
 from tracker.types import TensorEntry
 
@@ -47,10 +48,23 @@ def _compared(
         return TensorChange(name, "only in A", shown_before, None)
     if before.shape != after.shape:
         return TensorChange(name, "other shape", shown_before, shown_after)
-    if (before.digest, before.dtype) == (after.digest, after.dtype):
+    if _content(before) == _content(after):
         return TensorChange(name, "equal", shown_before, shown_after)
-    difference = relative_difference(a.tensor(_GROUP, name), b.tensor(_GROUP, name))
+    one, other = a.tensor(_GROUP, name), b.tensor(_GROUP, name)
+    if (before.parts or after.parts) and before.dtype == after.dtype and _is_same(one, other):
+        return TensorChange(name, "equal", shown_before, shown_after)
+    difference = relative_difference(one, other)
     return TensorChange(name, "changed", shown_before, shown_after, difference)
+
+
+def _content(entry: TensorEntry) -> tuple[object, ...]:
+    """Return what two tensors have in common that are known to be equal."""
+    return entry.dtype, entry.digest, [(p.offset, p.shape, p.digest) for p in entry.parts]
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors, stored in different parts, have the same bytes."""
+    return bytes_of(one, "") == bytes_of(other, "")
 
 
 def _shown(entry: TensorEntry | None) -> str | None:

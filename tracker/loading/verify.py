@@ -92,5 +92,5 @@ def _read(manifest: Manifest) -> tuple[int, int]:
         if entry.same_as is None
     ]
     size = sum(prod(entry.shape) * DTYPES[entry.dtype].item_size for entry in stored)
-    plain = manifest.files.keys() - {entry.file for entry in stored}
+    plain = manifest.files.keys() - manifest.tensor_files
     return len(stored), size + sum(manifest.files[name].size for name in plain)

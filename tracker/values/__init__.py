@@ -9,6 +9,7 @@ The JSON is explained in ``docs/format.md``, section "Values".
 """
 
 from tracker.values.codec import MAX_DEPTH, decode, encode
+from tracker.values.spread import is_spread
 from tracker.values.tensors import TensorTable
 
-__all__ = ["MAX_DEPTH", "TensorTable", "decode", "encode"]
+__all__ = ["MAX_DEPTH", "TensorTable", "decode", "encode", "is_spread"]

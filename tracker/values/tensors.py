@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tracker.errors import UnstorableError
+from tracker.values.spread import is_spread
 
 
 class TensorTable:
@@ -84,7 +85,7 @@ def check_storable(tensor: Tensor, path: str) -> None:
             f"is a quantised tensor ({tensor.dtype}); store tensor.int_repr() with its scale and "
             "zero point as buffers instead.",
         )
-    if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+    if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__ and not is_spread(tensor):
         raise UnstorableError(
             path,
             f"is a {type(tensor).__name__}, a tensor subclass without bytes of its own; "
