@@ -54,7 +54,7 @@ def log_checkpoint(
         optimizer: Its ``state_dict()`` is stored, for `resume`.
         scheduler: Its ``state_dict()`` is stored, for `resume`.
         state: More to resume from: objects with ``state_dict()``, or plain values, by name.
-        tags: Text by name.
+        tags: Text by name. With ``{"tracker.keep": "true"}`` no retention deletes it.
         example_input: A small input: a tensor, a tuple of positional or a dict of keyword
             arguments. It is stored with the model's output for it in eval mode, so that loading
             can tell whether the model still computes the same. The model is run twice and left as

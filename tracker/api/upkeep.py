@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 from tracker.loading import mirror
 from tracker.saving import tickets
 from tracker.upkeep.database import Upgraded, upgrade
 from tracker.upkeep.doctor import Finding, examine
+
+if TYPE_CHECKING:
+    from tracker.deleting.run import Deleted
+    from tracker.retention import Retention
+    from tracker.upkeep.collect import Collected
+    from tracker.upkeep.leftovers import Leftover
+    from tracker.upkeep.prune import Pruning
 
 
 def upgrade_database() -> Upgraded:
@@ -44,6 +54,43 @@ def reindex(seen: mirror.Seen = lambda count: None, *, anew: bool = False) -> in
     """
     tickets.wait()
     return mirror.reindex(seen, anew=anew)
+
+
+def plan_pruning(
+    retention: Retention,
+    *,
+    run_ids: Sequence[str] = (),
+    experiments: Sequence[str] | None = None,
+) -> Pruning:
+    """Judge which checkpoints of runs stay, and touch nothing; see `tracker.upkeep.prune.plan`."""
+    from tracker.upkeep import prune as pruning
+
+    tickets.wait()
+    return pruning.plan(retention, run_ids=run_ids, experiments=experiments)
+
+
+def prune(pruning: Pruning) -> list[Deleted]:
+    """Delete what `plan_pruning` lets go; return what became of each."""
+    from tracker.upkeep import prune as executing
+
+    return executing.execute(pruning)
+
+
+def plan_collection(
+    grace: float, seen: Callable[[int], None] = lambda count: None
+) -> list[Leftover]:
+    """Find what is no checkpoint any more, and touch nothing; see `tracker.upkeep.collect.plan`."""
+    from tracker.upkeep import collect as collection
+
+    tickets.wait()
+    return collection.plan(grace, seen)
+
+
+def collect(planned: Sequence[Leftover]) -> list[Collected]:
+    """Remove what `plan_collection` lets go; return what became of each."""
+    from tracker.upkeep import collect as collection
+
+    return collection.execute(planned)
 
 
 def diagnose() -> list[Finding]:

@@ -13,11 +13,13 @@ import click
 from tracker import __version__
 from tracker.cli import shells, terminal
 from tracker.cli.check import check
+from tracker.cli.collect import collect
 from tracker.cli.demo import demo
 from tracker.cli.diff import diff
 from tracker.cli.files import export, pull
 from tracker.cli.find import best, list_checkpoints, search
 from tracker.cli.importing import import_command
+from tracker.cli.prune import prune
 from tracker.cli.registry import models, promote, register
 from tracker.cli.runs import runs
 from tracker.cli.serve import serve
@@ -43,7 +45,7 @@ for command in (
     *(list_checkpoints, search, best, runs, show, diff),
     *(check, verify, import_command, export, pull),
     *(register, promote, models),
-    *(sync, reindex, db, doctor, serve, demo),
+    *(prune, collect, sync, reindex, db, doctor, serve, demo),
 ):
     cli.add_command(command)
 

@@ -36,11 +36,11 @@ def release(client: Client, holder: Holding) -> bool:
         RecordError: MLflow refused or could not be reached, or the store deletes nothing.
         StorageError: The disk refused.
     """
-    needed = files_needed(holder, inventory.referrers(client, holder, ""))
+    needed = files_needed(holder.id, inventory.referrers(client, holder, ""))
     if not needed:
         return False
     retention.keep_files(client, holder.id, needed)
-    again = files_needed(holder, inventory.referrers(client, holder, ""))
+    again = files_needed(holder.id, inventory.referrers(client, holder, ""))
     if again is None or not again <= needed:
         retention.keep_files(client, holder.id, None)
         return False
@@ -49,7 +49,7 @@ def release(client: Client, holder: Holding) -> bool:
     return True
 
 
-def files_needed(holder: Holding, referrers: Iterable[Holding]) -> frozenset[str] | None:
+def files_needed(model_id: str, referrers: Iterable[Holding]) -> frozenset[str] | None:
     """Return the names of a logged model's files that others need; None: that can't be told."""
     needed: set[str] = set()
     for each in referrers:
@@ -57,7 +57,7 @@ def files_needed(holder: Holding, referrers: Iterable[Holding]) -> frozenset[str
         if manifest is None:
             return None
         elsewhere = manifest.elsewhere.values()
-        needed.update(file.file for file in elsewhere if file.checkpoint == holder.id)
+        needed.update(file.file for file in elsewhere if file.checkpoint == model_id)
     return frozenset(needed)
 
 

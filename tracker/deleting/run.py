@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tracker.deleting.order import Left, delete
-from tracker.deleting.policy import Plan, judge
+from tracker.deleting.policy import Judgement, Plan, judge, newest_first
 from tracker.deleting.protection import protected
 from tracker.errors import TrackerError
 from tracker.record.inventory import Holding, holdings
@@ -17,6 +17,9 @@ from tracker.types import CheckpointRecord
 if TYPE_CHECKING:
     from tracker.catalog import Engine
     from tracker.record.boundary import Client
+
+Place: TypeAlias = tuple[int | None, int | None]
+"""Epoch and step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,37 @@ def plan_run(
     if not candidates:
         return plan, found
     return judge(records, retention, protected(client, run_id, candidates)), found
+
+
+def plan_given_up(
+    client: Client, newest: CheckpointRecord, places: Collection[Place]
+) -> tuple[Plan, dict[str, Holding]]:
+    """Judge the checkpoints that a training has given up one by one; nothing is touched.
+
+    Args:
+        client: MLflow.
+        newest: A checkpoint of the training that is in MLflow; it stays.
+        places: Epoch and step of what was given up, of the same run and class of model.
+
+    Returns:
+        See `plan_run`.
+
+    Raises:
+        RecordError: MLflow refused, could not be reached, or can't say what is registered.
+    """
+    found = {
+        each.id: each
+        for each in holdings(client, newest.experiment_id, newest.experiment, run_id=newest.run_id)
+        if each.record is not None and each.record.model_class == newest.model_class
+    }
+    records = [each.record for each in found.values() if each.record is not None]
+    goes = {r.id for r in records if (r.epoch, r.step) in places and r.id != newest.id}
+    stays = protected(client, newest.run_id, [found[id_] for id_ in goes]) if goes else {}
+    judgements = [
+        Judgement(record, () if record.id in goes - {*stays} else (stays.get(record.id, "kept"),))
+        for record in sorted(records, key=newest_first)
+    ]
+    return Plan(judgements), found
 
 
 def execute(

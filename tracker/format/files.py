@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from tracker.errors import CorruptCheckpointError, NotFoundError, StorageError
 from tracker.format.flushed import FlushedFile
-from tracker.format.layout import MANIFEST
+from tracker.format.layout import REMOVED
 
 PARTIAL = ".partial"
 """The suffix of files that are being written, or whose writer was killed."""
@@ -36,13 +36,18 @@ _REASONS = {
 _NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 
 
+def was_removed(directory: Path) -> bool:
+    """Return whether a checkpoint was deleted whose files may still be there in part."""
+    return os.path.lexists(directory / REMOVED)
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file of a checkpoint for reading.
 
     Raises:
         CorruptCheckpointError: It is missing, or is no regular file.
-        NotFoundError: It is missing, and so is the manifest: the checkpoint was deleted meanwhile.
+        NotFoundError: It is missing, because the checkpoint was deleted meanwhile.
         StorageError: The disk refused, also while it was read.
     """
     try:
@@ -53,11 +58,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 raise CorruptCheckpointError(f"{path}: is not a regular file.")
             yield file
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        # Whoever deletes a checkpoint begins with its manifest.
-        if not any(os.path.lexists(folder / MANIFEST) for folder in path.parents[:2]):
-            raise NotFoundError(
-                f"{path}: is gone, and so is the rest of the checkpoint: it was deleted, or moved."
-            ) from error
+        if not path.parent.exists() or was_removed(path.parent) or was_removed(path.parents[1]):
+            raise NotFoundError(f"{path}: is gone: the checkpoint was deleted.") from error
         raise CorruptCheckpointError(
             f"{path}: is missing, though the checkpoint needs it; copy or download it again."
         ) from error

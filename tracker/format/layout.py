@@ -10,6 +10,10 @@ from tracker.errors import FormatError, InvalidArgumentError
 MANIFEST = "checkpoint.json"
 """The manifest's file name. Whoever copies a checkpoint copies this file last."""
 
+REMOVED = "removed-checkpoint.json"
+"""What the manifest is called while a checkpoint is deleted: no reader knows the name, and whoever
+finds the rest of the directory, after a death in the middle, knows that it was to go."""
+
 ATTACHED = "files/"
 """How the names of files begin that the user laid beside the model; loading does not need them."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from tracker.errors import NotFoundError
 from tracker.format import StoredCheckpoint, open_checkpoint
+from tracker.format.files import was_removed
 from tracker.record import artifacts
 from tracker.record.locate import locator
 from tracker.types import CheckpointRecord
@@ -77,6 +78,8 @@ def _fetched(
             f"The files of checkpoint {record.id} are not in {directory}: they were deleted or "
             "moved, or lie on another machine."
         )
+    if was_removed(directory):
+        raise NotFoundError(f"Checkpoint {record.id} in {directory} was deleted.")
     return open_checkpoint(
         directory,
         manifest_digest=record.manifest_digest,

@@ -1,7 +1,8 @@
 """A checkpoint whose files are not there: is it gone from MLflow, too?
 
-A mirror learns of deleted logged models by `tracker reindex` alone, so it may still name one; so
-may a tracker service, which makes its catalog again every few minutes.
+A mirror learns of logged models that were deleted by hand by `tracker reindex` alone, so it may
+still name one; so may a tracker service, which makes its catalog again every few minutes. Who holds
+a `Checkpoint` may find that a retention has let it go since.
 """
 
 from __future__ import annotations
@@ -13,16 +14,13 @@ from tracker.types import CheckpointRecord
 
 
 def forgotten(record: CheckpointRecord) -> NotFoundError | None:
-    """Take a checkpoint out of the mirror in force if MLflow has it no more.
+    """Take a checkpoint out of the catalog in force if MLflow has it no more.
 
     Returns:
-        What to tell about it, or None if there is neither mirror nor service, MLflow still has the
-        checkpoint, or can't be asked.
+        What to tell about it, or None if MLflow still has the checkpoint, or can't be asked.
     """
     uri = settings.tracking_uri()
     service = location.in_force(uri)
-    if service is None and not catalog.is_mirror(uri):
-        return None
     from tracker.record import logged_models
 
     try:
@@ -38,6 +36,8 @@ def forgotten(record: CheckpointRecord) -> NotFoundError | None:
             f"{what} The tracker service {settings.display_uri(service.url)} named it still; every "
             "few minutes it compares everything with MLflow."
         )
+    if not catalog.is_mirror(uri):
+        return NotFoundError(f"{what} A retention may have let it go: ask again for what there is.")
     return NotFoundError(
         f"{what} The local mirror named it still, and has now forgotten it: ask again for what "
         "there is, or run `tracker reindex` to compare everything."

@@ -74,6 +74,33 @@ class Holding:
         return self.condition in ("checkpoint", "unfinished")
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All logged models of an experiment.
+
+    Attributes:
+        all_ids: The ids of all, of whatever origin.
+        holdings: Those of tracker's.
+    """
+
+    all_ids: frozenset[str]
+    holdings: list[Holding]
+
+
+def survey(client: MlflowClient, experiment_id: str, experiment: str) -> Survey:
+    """Return all logged models of an experiment.
+
+    Raises:
+        RecordError: MLflow refused or could not be reached.
+    """
+    models = list(_models(client, experiment_id, None))
+    found = (holding_of(model, experiment) for model in models)
+    return Survey(
+        frozenset(model.model_id for model in models),
+        [holding for holding in found if holding is not None],
+    )
+
+
 def holdings(
     client: MlflowClient, experiment_id: str, experiment: str, *, run_id: str | None = None
 ) -> list[Holding]:

@@ -17,12 +17,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient
 
 from tracker.errors import RecordError, RecordUnreachableError, StorageError
-from tracker.format.layout import MANIFEST
+from tracker.format.files import PARTIAL
+from tracker.format.layout import MANIFEST, REMOVED
 from tracker.record import artifacts
 from tracker.record.boundary import mlflow_errors
-
-REMOVED_MANIFEST = "removed-checkpoint.json"
-"""What is left of a checkpoint to the last: its manifest, by a name that nobody reads."""
 
 _log = logging.getLogger("tracker.deleting")
 
@@ -72,7 +70,7 @@ def _remove_local(model_id: str, directory: Path, keep: Collection[str]) -> None
     try:
         if not directory.is_dir():
             return
-        manifest, removed = directory / MANIFEST, directory / REMOVED_MANIFEST
+        manifest, removed = directory / MANIFEST, directory / REMOVED
         if os.path.lexists(manifest):
             os.replace(manifest, removed)
         announce("manifest removed", model_id)
@@ -85,8 +83,7 @@ def _remove_local(model_id: str, directory: Path, keep: Collection[str]) -> None
                 _remove_folder(Path(root, name))
         announce("files removed", model_id)
         if not keep:
-            removed.unlink(missing_ok=True)
-            _remove_folder(directory)
+            _remove_folder_of(removed)
             _remove_folder(directory.parent)
     except OSError as error:
         raise StorageError(
@@ -106,6 +103,20 @@ def _remove_folder(path: Path) -> None:
     except OSError:
         if not any(path.iterdir()):
             raise
+
+
+def _remove_folder_of(removed: Path) -> None:
+    """Remove an artifacts folder that holds no more than what the manifest is called now."""
+    # Moved out of the way first: a reader finds the folder with its mark, or none.
+    directory = removed.parent
+    if directory.is_symlink() or not removed.exists():
+        removed.unlink(missing_ok=True)
+        _remove_folder(directory)
+        return
+    aside = directory.with_name(f".{directory.name}{PARTIAL}")
+    os.replace(directory, aside)
+    (aside / removed.name).unlink(missing_ok=True)
+    _remove_folder(aside)
 
 
 def _remove_remote(

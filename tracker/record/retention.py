@@ -82,6 +82,16 @@ def retire(client: MlflowClient, model_id: str, experiment_id: str, *, replaced_
         return False
 
 
+def hold(client: MlflowClient, model_id: str) -> None:
+    """Say of one that is no checkpoint any more that it stays for the sake of others.
+
+    Raises:
+        RecordError: MLflow refused or could not be reached.
+    """
+    with mlflow_errors(f"keeping the files of {model_id}", client.tracking_uri):
+        client.set_logged_model_tags(model_id, {KEPT: _REASON})
+
+
 def restore(client: MlflowClient, model_id: str) -> None:
     """Let one be a checkpoint again that could not be deleted, as far as MLflow lets us.
 
@@ -135,7 +145,8 @@ def abandon(client: MlflowClient, model_id: str, experiment_id: str) -> bool:
         if KEPT in tags:
             client.delete_logged_model_tag(model_id, KEPT)
         if _is_referred_to(client, model_id, experiment_id):
-            client.set_logged_model_tags(model_id, {KEPT: tags.get(KEPT) or _REASON})
+            if KEPT in tags:
+                client.set_logged_model_tags(model_id, {KEPT: tags[KEPT]})
             return False
         client.delete_logged_model(model_id)
         return True

@@ -103,7 +103,7 @@ def _record(
         step=None if step is None else int(step),
         metrics={**metrics, **{name: float(text) for name, text in special.items()}},
         params=dict(model.params or {}),
-        tags={k: v for k, v in tags.items() if not k.startswith((PREFIX, "mlflow."))},
+        tags={k: v for k, v in tags.items() if k == KEEP or not k.startswith((PREFIX, "mlflow."))},
         model_class=tags.get(PREFIX + "model_class", ""),
         model_text=tags.get(PREFIX + "model", ""),
         rebuild=cast(Rebuild, tags.get(PREFIX + "rebuild", "none")),

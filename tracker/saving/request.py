@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.errors import InvalidArgumentError, InvalidMetricError
+from tracker.record.tags import KEEP
 from tracker.retention import Retention
 
 METRIC_STEP = "import_metric_step"
@@ -156,7 +157,7 @@ def _check_tags(tags: Any) -> dict[str, str]:
     for name, value in tags.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidArgumentError(f"The tag name {name!r} can't be logged by MLflow.")
-        if name.startswith(("tracker.", "mlflow.")):
+        if name.startswith(("tracker.", "mlflow.")) and name != KEEP:
             raise InvalidArgumentError(f"Tag names that start like {name!r} are reserved.")
         text = str(value)
         if not _is_storable(text):
