@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from pathlib import Path
@@ -77,6 +77,17 @@ class Ticket:
         """Say that it stays in the spool, as was wished; only who asks for it gets the error."""
         self._told = True
         self.fail(error)
+
+    def when_done(self, do: Callable[[CheckpointRecord | None], object]) -> None:
+        """Call ``do`` with the record, or None if it failed, in the thread that knows first.
+
+        That is at once, if it is done.
+        """
+
+        def call(future: Future[CheckpointRecord]) -> None:
+            do(None if future.exception() is not None else future.result())
+
+        self._future.add_done_callback(call)
 
     def settle(self) -> None:
         """Say that nobody needs to wait for it: it is done, or safe in the spool for now."""

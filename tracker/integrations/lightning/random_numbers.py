@@ -58,6 +58,10 @@ def _begin_epoch_anew(trainer: Any) -> None:
     Lightning has begun to iterate over it before any hook was called. There is no public name for
     the iteration. In the middle of an epoch the loader has its own state, which stays.
     """
-    fetcher = getattr(trainer.fit_loop, "_data_fetcher", None)
-    if fetcher is not None and not trainer.fit_loop.restarting:
+    loop = trainer.fit_loop
+    fetcher = getattr(loop, "_data_fetcher", None)
+    is_over = loop.epoch_loop.restarted_on_train_batch_end and (
+        loop.epoch_loop.batch_progress.is_last_batch
+    )
+    if fetcher is not None and (is_over or not loop.restarting):
         iter(fetcher)

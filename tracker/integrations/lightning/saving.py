@@ -11,6 +11,8 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,9 @@ from tracker.integrations.lightning.training import take_apart
 from tracker.pending import PendingCheckpoint
 from tracker.saving import tickets
 from tracker.saving.accept import accept
+from tracker.saving.let_go import let_go_after
 from tracker.saving.request import METRIC_STEP, check_request
+from tracker.saving.ticket import Ticket
 
 ENTRY = "lightning"
 """The name in ``state=`` under which Lightning's dump is kept."""
@@ -73,6 +77,8 @@ class Handover:
         self.is_open = False
         self.pending: dict[str, PendingCheckpoint] = {}
         self._asked = Asked()
+        self._newest: Ticket | None = None
+        self._outcomes: list[Future[list[str]]] = []
         self._told: set[str] = set()
 
     def ask(self, uri: str, dump: Mapping[str, Any], extras: Extras) -> None:
@@ -104,7 +110,7 @@ class Handover:
         if asked.removed:
             held = needed()
             unwanted = [uri for uri in dict.fromkeys(asked.removed) if uri not in held]
-            self._asked.removed = self._discard(unwanted)
+            self._asked.removed = self._let_go(unwanted) if unwanted else []
         if tell:
             tickets.tell(stacklevel=3)
 
@@ -138,9 +144,22 @@ class Handover:
             uri=run.tracking_uri,
         )
         self.pending[uri] = PendingCheckpoint(ticket)
+        self._newest = ticket
 
-    def _discard(self, unwanted: list[str]) -> list[str]:
-        return unwanted
+    def _let_go(self, unwanted: list[str]) -> list[str]:
+        """Have checkpoints deleted when the newest is saved; return what could not be, so far."""
+        if self._newest is None or self.run is None:
+            return unwanted
+        left: list[str] = []
+        for outcome in [each for each in self._outcomes if each.done()]:
+            self._outcomes.remove(outcome)
+            left += outcome.result()
+        prefix = f"runs:/{self.run.label}/"
+        names = [uri.removeprefix(prefix) for uri in unwanted if uri.startswith(prefix)] + left
+        self._outcomes.append(let_go_after(self._newest, self.run.tracking_uri, names))
+        for uri in unwanted:
+            self.pending.pop(uri, None)
+        return []
 
     def _tell_left_out(self, left_out: list[str]) -> None:
         new = [each for each in left_out if each not in self._told]
@@ -158,6 +177,7 @@ class Handover:
         """Wait until everything that was handed over is safe; nothing is raised."""
         if self.run is not None:
             tickets.wait(run_id=self.run.label)
+        self._wait_for_deletions()
 
     def flush(self) -> None:
         """Wait until everything that was handed over is safe, and tell what is not.
@@ -166,7 +186,14 @@ class Handover:
             TrackerError: Something could not be saved, and nobody was told of it yet.
         """
         if self.run is not None:
+            tickets.wait(run_id=self.run.label)
+            self._wait_for_deletions()
             tickets.flush(run_id=self.run.label, stacklevel=3)
+
+    def _wait_for_deletions(self) -> None:
+        """Wait for those that have begun; where MLflow can't be reached, they have not."""
+        if self._newest is not None and self._newest.done():
+            wait_for_futures(self._outcomes)
 
 
 def metrics_of(trainer: Any, *, like_logger: bool) -> dict[str, Any]:
