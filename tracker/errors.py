@@ -23,6 +23,7 @@ The tree::
     ├── RecordError                         MLflow refused or could not be reached
     │   ├── RecordUnreachableError          it could not be reached; trying later may help
     │   └── NotAuthenticatedError           it does not know who is asking
+    ├── DistributedError                    another process of the training failed or is gone
     └── StorageError                        the disk or artifact store refused
 
 `TrackerWarning` (UserWarning) is for what deserves a look but lost nothing.
@@ -138,6 +139,10 @@ class RecordUnreachableError(RecordError):
 
 class NotAuthenticatedError(RecordError):
     """A server asks for a user name and a password or token, or does not accept those it got."""
+
+
+class DistributedError(TrackerError):
+    """Another process of a distributed training failed, or did not answer in time."""
 
 
 class StorageError(TrackerError):

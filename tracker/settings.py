@@ -73,6 +73,20 @@ def offline() -> bool:
     return os.environ.get("TRACKER_OFFLINE", "0") not in ("", "0")
 
 
+def distributed_timeout() -> float:
+    """Return ``TRACKER_DISTRIBUTED_TIMEOUT``: seconds to wait for other processes; default 600.
+
+    Raises:
+        InvalidArgumentError: It is no number of seconds.
+    """
+    given = os.environ.get("TRACKER_DISTRIBUTED_TIMEOUT", "").strip() or "600"
+    if not re.fullmatch(r"\d+(\.\d+)?", given) or float(given) <= 0:
+        raise InvalidArgumentError(
+            f"TRACKER_DISTRIBUTED_TIMEOUT={given!r}: expected seconds, more than 0."
+        )
+    return float(given)
+
+
 def observe() -> bool:
     """Return False if ``TRACKER_OBSERVE=0`` switches off observing constructors."""
     return os.environ.get("TRACKER_OBSERVE", "1") != "0"

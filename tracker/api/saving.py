@@ -87,20 +87,23 @@ def log_checkpoint(
     from tracker.saving.accept import accept
     from tracker.saving.attached import check_files
     from tracker.saving.request import check_request
+    from tracker.saving.turn import others_told
 
-    request = check_request(epoch, step, metrics, tags, retention)
-    ticket = accept(
-        model,
-        request,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        state=state,
-        example_input=example_input,
-        torchscript=torchscript,
-        files=check_files(files),
-        run_id=run_id,
-        wait=wait,
-    )
+    with others_told(model) as turn:
+        request = check_request(epoch, step, metrics, tags, retention)
+        ticket = accept(
+            model,
+            request,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            state=state,
+            example_input=example_input,
+            torchscript=torchscript,
+            files=check_files(files),
+            run_id=run_id,
+            wait=wait,
+            turn=turn,
+        )
     tickets.tell(stacklevel=2)
     return PendingCheckpoint(ticket)
 

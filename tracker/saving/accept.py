@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -19,12 +19,16 @@ from torch import Tensor
 from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.record.boundary import tracking_uri
 from tracker.saving import destination, ending, host_copy, tickets
+from tracker.saving.following import follow, part
+from tracker.saving.leading import Lead, LeadTicket, lead
 from tracker.saving.other_weights import with_weights
 from tracker.saving.pipeline import Accepted, save
 from tracker.saving.request import Request
+from tracker.saving.shares import Shared, alone, share
 from tracker.saving.snapshot import Snapshot, take
 from tracker.saving.ticket import Ticket
-from tracker.saving.writer import Job, writer
+from tracker.saving.turn import Turn, others_told
+from tracker.saving.writer import Job, Save, writer
 
 _log = logging.getLogger("tracker.saving")
 
@@ -43,15 +47,20 @@ def accept(
     wait: bool,
     weights: Mapping[str, Tensor] | None = None,
     uri: str | None = None,
+    turn: Turn | None = None,
 ) -> Ticket:
     """Copy a model and its training state, and hand the copy to the background writer.
 
     When this returns, nothing that training does can reach the checkpoint any more. With ``wait``
     it returns when the checkpoint is durable.
 
+    Of a model that is spread over processes every one copies what it holds; of others rank 0 alone
+    does anything.
+
     Args:
         weights: Tensors to store in the place of the model's own, see `with_weights`.
         uri: The tracking store, instead of the one in force.
+        turn: The checkpoint as others know it, if the caller has begun it, see `others_told`.
         (The others are those of `log_checkpoint`.)
 
     Raises:
@@ -61,33 +70,77 @@ def accept(
         RecordError: MLflow refused to find or start the run. If it can't be reached, the
             checkpoint waits on the disk.
     """
-    if _is_written_by_another_rank():
-        return tickets.refused(request.name, _other_rank_writes())
-    snapshot = take(
-        model,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        state=state,
-        example_input=example_input,
-        torchscript=torchscript,
-    )
-    snapshot = replace(with_weights(snapshot, weights or {}), files={**snapshot.files, **files})
-    plan = host_copy.plan(snapshot)
-    to = destination.find(uri or tracking_uri(), run_id)
-    ending.install()
-    job = Job(Ticket(request.name, to.label, plan.size), plan.size)
-    with _withdrawn_on_failure(job):
-        writer().reserve(job)
-        copied = host_copy.copy(snapshot, plan, host_copy.pool(), job.resources)
-        _log.debug("copied: %s", job.ticket)
-        accepted = Accepted(copied, request, to)
-        tickets.issue(job.ticket)
-        writer().submit(job, partial(save, accepted, job.ticket))
+    with nullcontext(turn) if turn is not None else others_told(model) as turn:
+        if turn is None and _is_written_by_another_rank():
+            return tickets.refused(request.name, _other_rank_writes())
+        snapshot = take(
+            model,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            state=state,
+            example_input=example_input,
+            torchscript=torchscript,
+        )
+        snapshot = replace(with_weights(snapshot, weights or {}), files={**snapshot.files, **files})
+        if turn is None:
+            job = _handed_over(alone(snapshot), request, uri, run_id)
+        elif turn.leads:
+            shared = share(snapshot, request.name, leads=True)
+            job = _handed_over(shared.snapshot, request, uri, run_id, lead(turn, shared))
+        else:
+            job = _part_handed_over(share(snapshot, request.name, leads=False), request, turn)
+        if turn is not None:
+            turn.handed_over = True
     _log.debug("accepted: %s", job.ticket)
     _warn_if_not_rebuildable(snapshot)
     if wait:
         job.ticket.wait_until_durable(stacklevel=3)
     return job.ticket
+
+
+def _handed_over(
+    snapshot: Snapshot,
+    request: Request,
+    uri: str | None,
+    run_id: str | None,
+    lead: Lead | None = None,
+) -> Job:
+    """Copy a snapshot, and hand it to the writer."""
+    plan = host_copy.plan(snapshot)
+    to = destination.find(uri or tracking_uri(), run_id)
+    ending.install()
+    known = (request.name, to.label, plan.size)
+    job = Job(Ticket(*known) if lead is None else LeadTicket(*known, lead), plan.size)
+
+    def saving(copied: Snapshot) -> Save:
+        return partial(save, Accepted(copied, request, to, lead), job.ticket)
+
+    _submit(job, snapshot, plan, saving)
+    return job
+
+
+def _part_handed_over(shared: Shared, request: Request, turn: Turn) -> Job:
+    """Copy what this process holds of a checkpoint that rank 0 leads, and hand it to the writer."""
+    plan = host_copy.plan(shared.snapshot)
+    ending.install()
+    job = Job(Ticket(request.name, "of rank 0", plan.size), plan.size)
+
+    def saving(copied: Snapshot) -> Save:
+        return partial(follow, part(turn, shared, copied), job.ticket)
+
+    _submit(job, shared.snapshot, plan, saving)
+    return job
+
+
+def _submit(
+    job: Job, snapshot: Snapshot, plan: host_copy.Plan, saving: Callable[[Snapshot], Save]
+) -> None:
+    with _withdrawn_on_failure(job):
+        writer().reserve(job)
+        copied = host_copy.copy(snapshot, plan, host_copy.pool(), job.resources)
+        _log.debug("copied: %s", job.ticket)
+        tickets.issue(job.ticket)
+        writer().submit(job, saving(copied))
 
 
 @contextmanager

@@ -138,18 +138,23 @@ def copy(snapshot: Snapshot, plan: Plan, pool: Pool, until: ExitStack) -> Snapsh
 def _groups(snapshot: Snapshot) -> tuple[Mapping[str, Tensor], ...]:
     # An example's tensors are copies already, which nobody else has.
     description = snapshot.description
-    return description.state, description.extra, snapshot.training_tensors
+    boxes = {f"{n} {box.name}": box.tensor for n, (_, box) in enumerate(snapshot.boxes)}
+    return description.state, description.extra, snapshot.training_tensors, boxes
 
 
 def _with_copies(snapshot: Snapshot, plan: Plan, copies: list[Tensor]) -> Snapshot:
     copy_of = {id(tensor): copied for tensor, copied in zip(plan.tensors, copies, strict=True)}
-    state, extra, training = (
+    state, extra, training, boxes = (
         {name: copy_of[id(tensor)] for name, tensor in named.items()} for named in _groups(snapshot)
     )
     return replace(
         snapshot,
         description=replace(snapshot.description, state=state, extra=extra),
         training_tensors=training,
+        boxes=tuple(
+            (group, replace(box, tensor=copied))
+            for (group, box), copied in zip(snapshot.boxes, boxes.values(), strict=True)
+        ),
     )
 
 

@@ -29,6 +29,7 @@ from tracker.saving.content import content
 from tracker.saving.deliverer import deliverer
 from tracker.saving.destination import Destination
 from tracker.saving.files import write_files
+from tracker.saving.leading import Lead, LeadTicket
 from tracker.saving.request import Request
 from tracker.saving.retain import retain
 from tracker.saving.snapshot import Snapshot
@@ -50,11 +51,13 @@ class Accepted:
         snapshot: The model and its training state; its tensors are copies.
         request: Epoch, step, metrics and tags.
         destination: The run to log to, and the tracking store in force when it was handed over.
+        lead: Has other processes write what they hold; None if this one writes alone.
     """
 
     snapshot: Snapshot
     request: Request
     destination: Destination
+    lead: Lead | None = None
 
 
 def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
@@ -75,6 +78,8 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
         CatalogError: The catalog could not be used.
     """
     destination = accepted.destination
+    if accepted.lead is not None:
+        accepted.lead.gather(accepted.snapshot)
     if destination.offline:
         return _leave_in_spool(accepted, ticket)
     carrier = deliverer(destination.tracking_uri)
@@ -150,6 +155,8 @@ def _write(
         created_at=created.created_at,
         extra_files=flavor_file.flavor_files(created.id, run.id, architecture, *described),
     )
+    if accepted.lead is not None:
+        whole = accepted.lead.completed(directory, whole, accepted.snapshot)
     return write_files(client, engine, directory, whole, created)
 
 
@@ -182,12 +189,16 @@ def _spool(accepted: Accepted, ticket: Ticket, error: Exception | None = None) -
             run_id=destination.run_id or "",
             created_at=waiting.created_at,
         )
+        if accepted.lead is not None:
+            whole = accepted.lead.completed(waiting.checkpoint, whole, accepted.snapshot)
         write_checkpoint(waiting.checkpoint, whole)
         spool.write(waiting)
     except BaseException:
         spool.abandon(directory)
         raise
     ticket.spooled = directory
+    if isinstance(ticket, LeadTicket):
+        ticket.wait_in_spool()
     publish.announce("spooled", request.name, waiting.id)
     return waiting
 

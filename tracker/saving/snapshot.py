@@ -6,22 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from tracker.architecture.describe import Description, describe
+from tracker.architecture.distribution import refuse_flat_parameters
 from tracker.architecture.torchscript import SCRIPT_FILE, describe_script, is_script
 from tracker.architecture.training_aids import taken_off
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError, UnstorableError
 from tracker.example.recording import Example, record
+from tracker.format import Shard
 from tracker.format.dtypes import stored_dtype
 from tracker.training import random_state
 from tracker.training.parameter_names import modules_among, parameter_names
 from tracker.training.stateful import as_stateful, class_text, parts_of
 from tracker.training.world import rank, world_size
 from tracker.types import Json
-from tracker.values import TensorTable, encode
+from tracker.values import TensorTable, encode, is_spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Snapshot:
         example: An input and the model's output for it, or None if no input was given.
         files: Files by name that hold what no description can (a TorchScript program), or that the
             user lays beside the model.
+        own_entries: Members of ``state=`` of which each of several processes has its own.
+        boxes: What this process holds of tensors that are spread over several, each with its group.
     """
 
     description: Description
@@ -42,6 +47,8 @@ class Snapshot:
     training_tensors: dict[str, Tensor]
     example: Example | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    own_entries: frozenset[str] = frozenset()
+    boxes: tuple[tuple[str, Shard], ...] = ()
 
 
 def take(
@@ -66,10 +73,18 @@ def take(
             "(not its state_dict: the module itself is needed to rebuild it)."
         )
     model = unwrapped(model)
+    refuse_flat_parameters(model)
     training, tensors = _training(model, optimizer=optimizer, scheduler=scheduler, state=state)
     description, files = _described(model, torchscript)
+    if example_input is not None and any(map(is_spread, description.state.values())):
+        raise InvalidArgumentError(
+            "example_input runs the model alone, which one that is spread over processes can't "
+            "be; leave it out."
+        )
     example = None if example_input is None else _example(model, example_input)
-    return Snapshot(description, training, tensors, example, files)
+    named = state.items() if isinstance(state, Mapping) else ()
+    own = frozenset(name for name, part in named if is_own(part))
+    return Snapshot(description, training, tensors, example, files, own)
 
 
 def _described(model: nn.Module, torchscript: bool) -> tuple[Description, dict[str, bytes]]:
@@ -116,29 +131,53 @@ def _training(
             'for example state={"scaler": scaler, "seed": 7}.'
         )
     named: Mapping[str, Any] = state if isinstance(state, Mapping) else {}
-    writer = _Writer(modules_among(model, named))
+    modules = modules_among(model, named)
+    writer = _Writer(modules)
+    own = _Writer(modules, own_name(rank())) if rank() else writer
     parts: dict[str, Json] = {}
     for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
         if part is not None:
             parts[name] = writer.stateful(part, name)
     if state is not None:
-        parts["state"] = {name: writer.entry(part, f"state.{name}") for name, part in named.items()}
+        parts["state"] = {
+            name: (own if is_own(part) else writer).entry(part, f"state.{name}")
+            for name, part in named.items()
+        }
     if parts:
         # At last: what a DataLoader is asked for its state, it may draw a number for.
-        parts["random"] = writer.random_state()
-    return parts or None, writer.table.tensors
+        parts["random"] = own.random_state()
+    return parts or None, {**writer.table.tensors, **own.table.tensors}
 
 
 def _is_by_name(state: object) -> bool:
     return isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
 
 
+def own_name(rank: int) -> str:
+    """Return how the names of tensors begin that a process has of its own: rank 0 needs none."""
+    return f"rank-{rank}." if rank else ""
+
+
+def is_own(part: object) -> bool:
+    """Return whether each process has a state of its own of a member of ``state=``.
+
+    Modules and optimizers are the same in all, or spread over them, and so are tensors that are
+    spread. What is left is small, or differs: generators, loaders, counters.
+    """
+    if isinstance(part, nn.Module | torch.optim.Optimizer) or is_spread(part):
+        return False
+    if isinstance(part, Mapping):
+        return all(map(is_own, part.values()))
+    return not isinstance(part, (list, tuple)) or all(map(is_own, part))
+
+
 class _Writer:
     """Writes the entries of the training state; their tensors go into one table."""
 
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+    def __init__(self, modules: Mapping[str, nn.Module], prefix: str = "") -> None:
         self.table = TensorTable()
         self._modules = modules
+        self._prefix = prefix
 
     def entry(self, part: object, name: str) -> Json:
         """Return what is kept of a member of ``state=``: an object's state, or the value."""
@@ -180,4 +219,4 @@ class _Writer:
         return {"ranks": {str(rank()): own}, "world_size": world_size()}
 
     def _encode(self, value: object, name: str) -> Json:
-        return encode(value, name, tensor=self.table.add)
+        return encode(value, self._prefix + name, tensor=self.table.add)
