@@ -1,8 +1,8 @@
 """Deletes checkpoints by name that a trainer of another library has given up.
 
-`Retention` judges a whole run. Lightning's and Ignite's own checkpoint callbacks judge by themselves
-and name what goes. As with a retention, that happens when a newer one is in MLflow; what is
-registered or tagged stays, and so do files that others need. It never hinders the training.
+`Retention` judges a whole run. Lightning's and Ignite's own checkpoint callbacks judge by
+themselves and name what goes. As with a retention, that happens when a newer one is in MLflow; what
+is registered or tagged stays, and so do files that others need. It never hinders the training.
 """
 
 from __future__ import annotations

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import fsspec
+
 from tracker.errors import InvalidArgumentError, TrackerError, TrackerWarning
 from tracker.integrations.lightning import random_numbers
 from tracker.integrations.lightning.checkpoint_io import ReadsAndWritesUris
 from tracker.integrations.lightning.last import find_last
-from tracker.integrations.lightning.place import RUNS, place, uri_of
+from tracker.integrations.lightning.place import RUNS, SCHEME, place, uri_of
 from tracker.integrations.lightning.run import TrainingRun, end_own, find_run
 from tracker.integrations.lightning.saving import Extras
 from tracker.record.runs import check_run_id
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from lightning.pytorch.callbacks import ModelCheckpoint as _ModelCheckpoint
 else:
     _ModelCheckpoint = object
+
+# Where tracker is installed, fsspec knows it by the entry point; elsewhere by this.
+fsspec.register_implementation(SCHEME, f"{__package__}.filesystem.TrackerFileSystem", clobber=True)
 
 _SHARDED = {"FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy"}
 
