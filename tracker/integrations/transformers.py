@@ -148,10 +148,12 @@ class TrackerCallback(TrainerCallback):
         in_folder = state.best_model_checkpoint
         wanted = args.load_best_model_at_end and not in_folder and state.best_global_step
         best = training.finish(state.best_global_step if wanted else None, kwargs["model"])
-        if not self.checkpoint_folders and state.is_world_process_zero:
-            training.remove_folders()
         if best is not None:
             state.best_model_checkpoint = best
+        if not self.checkpoint_folders and state.is_world_process_zero:
+            removed = training.remove_folders()
+            known = str(Path(in_folder)) if in_folder else ""
+            state.best_model_checkpoint = removed.get(known, state.best_model_checkpoint)
 
     def _begun(self, args: Any, state: Any, control: Any) -> Training:
         if self._training is None:  # it was added to the Trainer while that was training

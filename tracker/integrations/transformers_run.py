@@ -12,6 +12,7 @@ from tracker import settings
 from tracker.errors import RecordUnreachableError, TrackerError, TrackerWarning
 from tracker.record.boundary import check_reachable, mlflow_errors, tracking_uri
 from tracker.record.runs import active_run_id
+from tracker.training import random_state
 from tracker.training.world import rank
 
 
@@ -28,7 +29,8 @@ def start_run(name: str | None) -> str | None:
         return None
     try:
         check_reachable(tracking_uri())
-        with mlflow_errors("starting a run"):
+        # MLflow draws a name for the run from the random numbers of the training.
+        with mlflow_errors("starting a run"), random_state.unchanged():
             run_id: str = mlflow.start_run(run_name=name).info.run_id
             return run_id
     except RecordUnreachableError:

@@ -32,6 +32,7 @@ from tracker.pending import PendingCheckpoint
 from tracker.record.runs import active_run_id
 from tracker.retention import Retention
 from tracker.training import random_state
+from tracker.training.generators import pack, unpack
 from tracker.training.world import rank, world_size
 
 RANDOM_STATES = "random_states_of_ranks"
@@ -131,7 +132,10 @@ class Training:
     def _log(self, moment: Moment, step: int, metrics: Mapping[str, float]) -> PendingCheckpoint:
         writes = bool(moment.state.is_world_process_zero)
         if writes and self.run_id is None:
-            self.run_id = self._started = start_run(self._run_name)
+            # Others may have started one meanwhile, to log metrics.
+            self.run_id = active_run_id()
+            if self.run_id is None:
+                self.run_id = self._started = start_run(self._run_name)
         arguments: dict[str, Any] = {
             "epoch": epoch_of(moment.state),
             "step": step,
@@ -166,12 +170,23 @@ class Training:
         """Note a folder of the Trainer's that holds what was logged last."""
         self._folders.append((folder, [*self._logged.values()][-1]))
 
-    def remove_folders(self, *, except_for: str | None = None) -> None:
-        """Remove the noted folders whose checkpoints were durable when the last one was logged."""
+    def remove_folders(self, *, except_for: str | None = None) -> dict[str, str]:
+        """Remove the noted folders whose checkpoints were durable when the last one was logged.
+
+        Args:
+            except_for: The folder that stays.
+
+        Returns:
+            For each that was removed, the URI of its checkpoint.
+        """
         kept = None if except_for is None else Path(except_for)
-        for folder in [f for f in self._removable if f != kept]:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._folders = [each for each in self._folders if each[0] != folder]
+        removed: dict[str, str] = {}
+        for folder, pending in self._folders:
+            if folder in self._removable and folder != kept:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed[str(folder)] = f"models:/{pending.result().id}"
+        self._folders = [each for each in self._folders if str(each[0]) not in removed]
+        return removed
 
     def finish(self, best_step: int | None, model: nn.Module) -> str | None:
         """Wait until every checkpoint is durable; load the best one, and end a run of our own.
@@ -230,10 +245,18 @@ def _training_state(moment: Moment) -> dict[str, Any]:
     if moment.scaler is not None:
         parts["state.scaler"] = moment.scaler
     if world_size() > 1:
-        states: list[Any] = [None] * world_size()
-        torch.distributed.all_gather_object(states, random_state.capture())
-        parts[f"state.{RANDOM_STATES}"] = states
+        parts[f"state.{RANDOM_STATES}"] = _random_states()
     return {name: part for name, part in parts.items() if part is not None}
+
+
+def _random_states() -> list[random_state.State]:
+    """Return the states of the random generators of every process, by rank, in every process."""
+    own = random_state.capture()
+    # torch can't send a tensor of 32-bit words without a sign.
+    sent = {**own, "python": unpack(own["python"])}
+    states: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(states, sent)
+    return [{**state, "python": pack(state["python"])} for state in states]
 
 
 def _as_arguments(parts: Mapping[str, Any]) -> dict[str, Any]:
