@@ -7,12 +7,15 @@ import itertools
 import os
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from .system.forked import ForkedPopen
 
 NewDatabase = Callable[[], str]
 
@@ -33,21 +36,42 @@ def database_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workplace(
     database_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """A fresh working directory where MLflow's default, ``sqlite:///mlflow.db``, is in force."""
-    database = tmp_path / "mlflow.db"
+    """A fresh working directory where MLflow's default, ``sqlite:///mlflow.db``, is in force.
+
+    What a test has patched stays so until the background is done.
+    """
+    with _working_in(tmp_path, database_template):
+        yield tmp_path
+
+
+@pytest.fixture(scope="module")
+def shared_workplace(
+    database_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The same for all tests of a file, which look at what was trained once."""
+    directory = tmp_path_factory.mktemp("shared")
+    with _working_in(directory, database_template):
+        yield directory
+
+
+@contextlib.contextmanager
+def _working_in(directory: Path, database_template: Path) -> Iterator[None]:
+    database = directory / "mlflow.db"
     shutil.copy(database_template, database)
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("UPDATE experiments SET artifact_location = ?", [f"{tmp_path}/mlruns/0"])
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ?", [f"{directory}/mlruns/0"]
+        )
     environment = dict(os.environ)
     for name in [n for n in os.environ if n.startswith(("MLFLOW_", "TRACKER_"))]:
         del os.environ[name]
-    os.environ["TRACKER_CACHE_DIR"] = str(tmp_path / "cache")
-    os.environ["TRACKER_SPOOL_DIR"] = str(tmp_path / "spool")
-    monkeypatch.chdir(tmp_path)
-    _forget_mlflow()
-    yield tmp_path
-    _finish_saving()
-    _forget_mlflow()
+    os.environ["TRACKER_CACHE_DIR"] = str(directory / "cache")
+    os.environ["TRACKER_SPOOL_DIR"] = str(directory / "spool")
+    with contextlib.chdir(directory):
+        _forget_mlflow()
+        yield
+        _finish_saving()
+        _forget_mlflow()
     os.environ.clear()
     os.environ.update(environment)
 
@@ -108,6 +132,12 @@ def new_postgresql_database() -> Iterator[NewDatabase]:
     administration.dispose()
     server.cleanup()
     shutil.rmtree(directory)
+
+
+@pytest.fixture
+def forking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's processes that the test starts, or what it tests, are forked: that saves seconds."""
+    monkeypatch.setattr(subprocess, "Popen", ForkedPopen)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
