@@ -21,6 +21,11 @@ class PendingCheckpoint:
     def __init__(self, ticket: Ticket) -> None:
         self._ticket = ticket
 
+    @property
+    def ticket(self) -> Ticket:
+        """What the rooms below know it by; for integrations."""
+        return self._ticket
+
     def result(self, timeout: float | None = None) -> Checkpoint:
         """Wait until the checkpoint is in MLflow and return it.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,11 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
+
+from tracker.pending import PendingCheckpoint
+from tracker.record.boundary import tracking_uri
+from tracker.saving.let_go import let_go_after
+from tracker.saving.request import check_request
 
 _RANDOM_STATES = (torch.uint8, torch.uint32)
 """The dtypes that random generators give their states in."""
@@ -74,13 +80,23 @@ class Journal:
 
     Attributes:
         files: The places of the checkpoints that Ignite's handlers keep, by file name.
+        newest: The checkpoint that was logged last, or None.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, Place] = {}
+        self.newest: PendingCheckpoint | None = None
+        self._savers = 0
         self._unwanted: list[Place] = []
         self._last: tuple[Moment, Place] | None = None
         self._taken: set[Place] = set()
+        self._tried: dict[str, Place] = {}
+        self._outcomes: list[Future[list[str]]] = []
+
+    def count_saver(self) -> int:
+        """Return the number of one more saver of this training, in the order they are made."""
+        self._savers += 1
+        return self._savers
 
     def find(self, moment: Moment) -> Place | None:
         """Return where the last checkpoint is, if it holds what is to be saved; else None."""
@@ -125,10 +141,20 @@ class Journal:
             self._unwanted.append(place)
         return True
 
-    def take_unwanted(self) -> list[Place]:
-        """Return the places that nothing has a name for; the next call returns new ones."""
+    def let_go(self, run_id: str | None) -> None:
+        """Delete what nothing has a name for when the newest checkpoint is in MLflow.
+
+        Only what is in the run that the newest is in, too: other runs are no matter of a training
+        any more that goes on in this one.
+        """
+        for outcome in [each for each in self._outcomes if each.done()]:
+            self._outcomes.remove(outcome)
+            self._unwanted += [self._tried[name] for name in outcome.result()]
         unwanted, self._unwanted = self._unwanted, []
-        return unwanted
+        here = {name_of(place): place for place in unwanted if place.run_id == run_id}
+        if here and self.newest is not None:
+            self._tried |= here
+            self._outcomes.append(let_go_after(self.newest.ticket, tracking_uri(), [*here]))
 
     def names_of(self, run_id: str | None) -> dict[str, list[int | None]]:
         """Return epoch and step of a run's checkpoints by their names, to be stored with one."""
@@ -162,6 +188,11 @@ def is_end_of_epoch(trainer: Engine) -> bool:
         return True
     length = state.epoch_length
     return length is not None and state.iteration % length == 0
+
+
+def name_of(place: Place) -> str:
+    """Return the name of a checkpoint: ``epoch-6``, ``epoch-6-step-1200``."""
+    return check_request(place.epoch, place.step, None, None).name
 
 
 def seen(part: Any) -> Any:

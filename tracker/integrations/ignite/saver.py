@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.engine.deterministic import DeterministicEngine
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from tracker.api.saving import log_checkpoint
-from tracker.errors import InvalidArgumentError
+from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.integrations.ignite.contents import contents_of, engines_in
 from tracker.integrations.ignite.journal import (
     Moment,
@@ -23,9 +24,11 @@ from tracker.integrations.ignite.journal import (
 )
 from tracker.integrations.ignite.metrics import MetricSource
 from tracker.integrations.ignite.resuming import CHECKPOINTER, VALUE, Kept
+from tracker.pending import PendingCheckpoint
 from tracker.record.runs import active_run_id
 from tracker.saving.request import METRIC_STEP
 from tracker.training import random_state
+from tracker.training.world import rank
 
 
 class TrackerSaver(BaseSaveHandler):
@@ -79,7 +82,9 @@ class TrackerSaver(BaseSaveHandler):
         self._contents = contents_of(to_save, model)
         self._engines = engines_in(to_save)
         self._trainer = _trainer(self._engines, trainer)
+        self._number = journal_of(self._trainer).count_saver()
         self._metrics = MetricSource(self._trainer, evaluators)
+        self._trainer.add_event_handler(Events.COMPLETED | Events.TERMINATE, self._let_go)
         self._run_id = run_id
         self._tags = dict(tags or {})
         self._example_input = example_input
@@ -101,18 +106,23 @@ class TrackerSaver(BaseSaveHandler):
             UnstorableError: A state holds what can't be stored; names its path.
             TrackerError: An earlier checkpoint could not be saved.
         """
-        metrics = self._metrics.now() | self._score(metadata)
+        metrics = self._metrics_now(metadata)
         extra = _state_of_handler(checkpoint)
         moment = self._moment(metrics, extra)
         journal = journal_of(self._trainer)
         place = journal.find(moment)
         if place is None:
             place = journal.free_place(moment, at_the_end_of_an_epoch=self._is_epoch_over())
-            kept = self._kept(extra, {**journal.names_of(place.run_id), filename: place[1:]})
-            self._log(place, metrics, kept)
+            kept = self._kept(
+                extra, {**journal.names_of(place.run_id), self._name(filename): place[1:]}
+            )
+            pending = self._log(place, metrics, kept)
             place = place._replace(run_id=self._run())  # it may have been started just now
             journal.enter(replace(moment, run_id=place.run_id), place)
-        journal.name(filename, place)
+            journal.newest = pending
+        journal.name(self._name(filename), place)
+        if journal.newest is not None and not journal.newest.ticket.done():
+            self._let_go()  # in the background: else with the next one, or when training ends
 
     def remove(self, filename: str) -> None:
         """Give up a checkpoint; it is deleted when a newer one is in MLflow.
@@ -120,12 +130,26 @@ class TrackerSaver(BaseSaveHandler):
         Args:
             filename: Ignite's name for it.
         """
-        journal_of(self._trainer).drop(filename)
+        if not journal_of(self._trainer).drop(self._name(filename)) and rank() == 0:
+            warnings.warn(
+                f"Ignite removes {filename}, of which nothing is known here, so it stays: it was "
+                "saved by an earlier process, and nothing was resumed from what that has saved.",
+                TrackerWarning,
+                stacklevel=2,
+            )
 
-    def _log(self, place: Place, metrics: Mapping[str, float], kept: Kept) -> None:
+    def _name(self, filename: str) -> str:
+        """Return a file name as one of this saver: others may have the same for other things."""
+        return f"{self._number}/{filename}"
+
+    def _let_go(self) -> None:
+        if rank() == 0:
+            journal_of(self._trainer).let_go(self._run())
+
+    def _log(self, place: Place, metrics: Mapping[str, float], kept: Kept) -> PendingCheckpoint:
         contents = self._contents
         at_the_epoch = place.step is not None and self._is_epoch_over()
-        log_checkpoint(
+        return log_checkpoint(
             contents.model,
             epoch=place.epoch,
             step=place.step,
@@ -160,9 +184,15 @@ class TrackerSaver(BaseSaveHandler):
         }
         return Kept(self._contents.layout, seeds, files, extra)
 
-    def _score(self, metadata: Mapping[str, Any] | None) -> dict[str, float]:
-        score = {} if metadata is None else {metadata.get("score_name"): metadata.get("priority")}
-        return self._metrics.numbers_of({name: value for name, value in score.items() if name})
+    def _metrics_now(self, metadata: Mapping[str, Any] | None) -> dict[str, float]:
+        metrics, known = self._metrics.now(), metadata or {}
+        score = {known.get("score_name"): known.get("priority")}
+        for name, value in self._metrics.numbers_of({n: v for n, v in score.items() if n}).items():
+            # Mostly it is a metric that is there already, perhaps as that of an evaluator.
+            alike = (other for other, there in metrics.items() if there == value)
+            if not any(other == name or other.endswith(f"_{name}") for other in alike):
+                metrics[name] = value
+        return metrics
 
     def _run(self) -> str | None:
         return self._run_id or active_run_id()
