@@ -31,26 +31,44 @@ def held(tensor: Any, name: str) -> list[tuple[Box, Tensor]]:
         >>> held(distribute_tensor(torch.arange(4), mesh, [Shard(0)]), "x")  # in the second of two
         [(((2,), (2,)), tensor([2, 3]))]
     """
+    local = local_part(tensor, name)
+    return [(box, local[places]) for box, places in boxes_of(tensor, local)]
+
+
+def local_part(tensor: Any, name: str) -> Tensor:
+    """Return the values of a DTensor that lie in this process, in the memory where they lie.
+
+    Raises:
+        UnstorableError: See `held`.
+    """
     if any(placement.is_partial() for placement in tensor.placements):
         raise UnstorableError(
             name,
             "is a DTensor whose values are partial: they are yet to be added up over the "
             "processes. Redistribute it before it is logged.",
         )
-    if tensor.device_mesh.get_coordinate() is None:
-        return []
-    local = tensor.detach().to_local()
-    if hasattr(local, "wait"):  # it is still on its way
-        local = local.wait()
-    if not local.numel() and tensor.numel():
+    local: Tensor = tensor.detach().to_local()
+    wait = getattr(local, "wait", None)  # it may be on its way
+    return local if wait is None else wait()
+
+
+def boxes_of(tensor: Any, local: Tensor) -> list[tuple[Box, tuple[slice, ...]]]:
+    """Return the boxes of a DTensor that lie in this process, each with its index in ``local``.
+
+    Args:
+        tensor: The DTensor.
+        local: What lies here, or a tensor of that shape.
+    """
+    if tensor.device_mesh.get_coordinate() is None or (not local.numel() and tensor.numel()):
         return []
     runs = [_runs(tensor, axis) for axis in range(tensor.dim())]
-    found: list[tuple[Box, Tensor]] = []
-    for chosen in product(*runs):
-        here = local[tuple(slice(start, start + length) for _, start, length in chosen)]
-        box = tuple(first for first, _, _ in chosen), tuple(length for _, _, length in chosen)
-        found.append((box, here))
-    return found
+    return [
+        (
+            (tuple(first for first, _, _ in each), tuple(length for _, _, length in each)),
+            tuple(slice(start, start + length) for _, start, length in each),
+        )
+        for each in product(*runs)
+    ]
 
 
 def is_first_copy(tensor: Any) -> bool:

@@ -15,6 +15,7 @@ from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError, MismatchError, TrackerWarning
 from tracker.format import StoredCheckpoint
 from tracker.format.dtypes import DTYPES
+from tracker.loading.alike import StandIns, check_has_values, is_any_spread
 from tracker.loading.fitting import compare_weights, live_keys, refusal
 from tracker.loading.into import check_model
 from tracker.loading.optimizer_fit import compare_optimizers, compare_schedulers
@@ -33,6 +34,7 @@ from tracker.training import random_state as generators
 from tracker.training.parameter_names import modules_among, names_by_identity, parameter_names
 from tracker.training.stateful import as_stateful, class_text, is_same_class, parts_of
 from tracker.training.world import rank, world_size
+from tracker.values.codec import FetchTensor
 
 _MAX_PROBLEMS = 12
 
@@ -57,7 +59,7 @@ def resume_training(
         optimizer: Takes the optimizer state, if given.
         scheduler: Takes the scheduler state, if given.
         state: The objects that were logged as ``state=``, by the same names. Plain values are
-            not loaded into anything; they are returned.
+            not loaded into anything, whatever is given in their place; they are returned.
         random_state: Whether the global random generators go on where they were; by default where
             more than the model is resumed, and the checkpoint has their state.
         verify: Compare every byte with its digest first.
@@ -71,17 +73,23 @@ def resume_training(
     check_model(model)
     if state is not None and not isinstance(state, Mapping):
         raise InvalidArgumentError(f"state must be a dict by name, not {type(state).__name__}.")
-    if verify:
-        stored.verify(again=False)
     inner = unwrapped(model)
-    reader = _Reader(stored, inner, state or {})
-    loads = [Load("model", inner, _weights(stored, inner))]
+    # Of what is spread over processes each verifies what it reads.
+    spread = is_any_spread(inner, optimizer, *(state or {}).values())
+    if verify:
+        _verify(stored, parts_too=not spread)
+    reader = _Reader(stored, inner, state or {}, verify=verify and spread)
+    loads = [Load("model", inner, _weights(stored, inner, verify=verify and spread))]
     saved = training_of(stored)
     for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
         if part is not None:
             loads.append(reader.load(saved.get(name), part, name))
     entries = entries_of(saved)
-    loads += [reader.load(entries.get(n), p, f"state.{n}") for n, p in (state or {}).items()]
+    loads += [
+        reader.load(entries.get(name), part, f"state.{name}")
+        for name, part in (state or {}).items()
+        if "value" not in entries.get(name, ()) or as_stateful(part) is not None
+    ]
     loads.sort(key=_is_generator)  # last of all: a loader draws from one that may be shared
     values = values_of(stored)
     wanted = len(loads) > 1 if random_state is None else random_state
@@ -92,12 +100,22 @@ def resume_training(
     return values
 
 
+def _verify(stored: StoredCheckpoint, *, parts_too: bool) -> None:
+    if parts_too:
+        stored.verify(again=False)
+        return
+    for group, entries in stored.manifest.tensors.items():
+        whole = [name for name, entry in entries.items() if not entry.parts]
+        stored.verify(group, whole, again=False)
+
+
 def _is_generator(load: Load) -> bool:
     return hasattr(load.target, "generator") and not isinstance(load.target, nn.Module | DataLoader)
 
 
-def _weights(stored: StoredCheckpoint, model: nn.Module) -> dict[str, Any]:
-    weights = restore_state_for(model, stored, verify=False)
+def _weights(stored: StoredCheckpoint, model: nn.Module, *, verify: bool) -> dict[str, Any]:
+    check_has_values(model)
+    weights = restore_state_for(model, stored, verify=verify)
     problems = compare_weights(weights, model).problems()
     if problems:
         text = stored.manifest.architecture.model_text
@@ -137,9 +155,16 @@ class _Reader:
     """Reads what was saved of live objects, and compares it with them."""
 
     def __init__(
-        self, stored: StoredCheckpoint, model: nn.Module, state: Mapping[str, Any]
+        self,
+        stored: StoredCheckpoint,
+        model: nn.Module,
+        state: Mapping[str, Any],
+        *,
+        verify: bool,
     ) -> None:
         self._stored = stored
+        self._verify = verify
+        self._stand_ins = StandIns(stored)
         self._modules = modules_among(model, state)
         self._names = names_by_identity(self._modules)
 
@@ -160,7 +185,8 @@ class _Reader:
                 f"{name} was logged as a plain value; checkpoint.state has such values. Nothing "
                 "was changed."
             )
-        saved = read_object(self._stored, entry, name)
+        spread = is_any_spread(part)
+        saved = read_object(self._stored, entry, name, self._fetch(spread))
         if saved.kind is not None and not is_same_class(saved.kind, part):
             raise MismatchError(
                 f"{name} is a {class_text(part)}, but the checkpoint holds the state of a "
@@ -174,17 +200,26 @@ class _Reader:
             problems = compare_weights(saved.state, part).problems()
             if problems:
                 raise MismatchError(refusal(f"{name} is not the module that was logged", problems))
+            if is_any_spread(part):
+                state = self._stand_ins.for_module(saved.state, part, verify=self._verify)
+                return Load(name, part, state)
         names = parameter_names(part, self._modules)
         if isinstance(saved.state, dict) and "param_groups" in saved.state and names is not None:
             known = set(self._names.values())
             _refuse(name, compare_optimizers(saved.state, saved.parameters, part, names, known))
-            return Load(
-                name, part, saved.state, load=partial(load_optimizer, is_kept=self._is_kept)
-            )
+            state = saved.state
+            if is_any_spread(part):
+                state = self._stand_ins.for_optimizer(state, part, verify=self._verify)
+            return Load(name, part, state, load=partial(load_optimizer, is_kept=self._is_kept))
         _refuse(name, compare_schedulers(saved.state, part, saved.parts, parts_of(part)))
         if isinstance(part, DataLoader):
             return Load(name, part, saved.state, load=partial(_load_loader, saved.generator))
         return Load(name, keeper, saved.state)
+
+    def _fetch(self, spread: bool) -> FetchTensor:
+        if spread:
+            return self._stand_ins.make
+        return lambda key, path: self._stored.tensor("training", str(key), verify=self._verify)
 
     def _is_kept(self, parameter: Tensor) -> bool:
         """Return whether a parameter of the model has the dtype that it was logged with."""

@@ -11,8 +11,10 @@ from torch import Tensor
 from tracker.errors import FormatError
 from tracker.format import StoredCheckpoint
 from tracker.training.parameter_names import Names
+from tracker.training.world import rank
 from tracker.types import Json
 from tracker.values import decode
+from tracker.values.codec import FetchTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,16 @@ def training_of(stored: StoredCheckpoint) -> Mapping[str, Any]:
 
 
 def entries_of(training: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return what was logged as ``state=``, by name."""
-    entries = _object(training.get("state"), "training.state")
+    """Return what was logged as ``state=``, by name.
+
+    Of several processes each has what it logged itself, as far as there were so many.
+    """
+    ranks = _object(training.get("ranks"), "training.ranks")
+    own = _object(ranks.get(str(rank())), "training.ranks")
+    entries = {
+        **_object(training.get("state"), "training.state"),
+        **_object(own.get("state"), "training.ranks.state"),
+    }
     return {name: _object(each, f"training.state.{name}") for name, each in entries.items()}
 
 
@@ -59,8 +69,20 @@ def values_of(stored: StoredCheckpoint, *, verify: bool = False) -> dict[str, An
     }
 
 
-def read_object(stored: StoredCheckpoint, entry: Mapping[str, Any], name: str) -> SavedObject:
+def read_object(
+    stored: StoredCheckpoint,
+    entry: Mapping[str, Any],
+    name: str,
+    fetch: FetchTensor | None = None,
+) -> SavedObject:
     """Read the state of an object.
+
+    Args:
+        stored: The opened files.
+        entry: The manifest's entry.
+        name: What the object is called, for errors.
+        fetch: Returns the tensors of its ``state_dict()``, by key and path; by default they are
+            read.
 
     Raises:
         FormatError: The manifest's entry is malformed.
@@ -70,7 +92,7 @@ def read_object(stored: StoredCheckpoint, entry: Mapping[str, Any], name: str) -
     if not _are_names(names) or not isinstance(parts, list) or not isinstance(kind, str | None):
         raise FormatError(f"training.{name}: expected a class, parts and names of parameters.")
     return SavedObject(
-        decoded(stored, entry["state_dict"], name),
+        decoded(stored, entry["state_dict"], name, fetch=fetch),
         kind,
         names,
         parts,
@@ -94,11 +116,20 @@ def random_states(stored: StoredCheckpoint) -> tuple[dict[int, Any], int] | None
     return {int(n): decoded(stored, each, "random") for n, each in ranks.items()}, size
 
 
-def decoded(stored: StoredCheckpoint, data: Json, name: str, *, verify: bool = False) -> Any:
+def decoded(
+    stored: StoredCheckpoint,
+    data: Json,
+    name: str,
+    *,
+    verify: bool = False,
+    fetch: FetchTensor | None = None,
+) -> Any:
     """Return a value of the training state, from its JSON."""
-    return decode(
-        data, name, tensor=lambda key, path: stored.tensor("training", str(key), verify=verify)
-    )
+
+    def read(key: Json, path: str) -> Tensor:
+        return stored.tensor("training", str(key), verify=verify)
+
+    return decode(data, name, tensor=fetch or read)
 
 
 def _object(value: Any, what: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ Of a part no byte of another is read.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +19,9 @@ from tracker.architecture.special_tensors import tensors_among
 from tracker.architecture.wrappers import plain_key
 from tracker.errors import InvalidArgumentError, NotFoundError
 from tracker.format import StoredCheckpoint
+from tracker.loading.alike import has_shape_of, read_alike
 from tracker.loading.placement import check_device, check_dtype, placed
+from tracker.values import is_spread
 
 _MAX_NAMED = 5
 
@@ -31,6 +33,7 @@ def restore_state_dict(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     verify: bool = True,
+    live: Mapping[str, Any] | None = None,
 ) -> dict[str, Tensor]:
     """Return the tensors of the model's state_dict, by key.
 
@@ -44,6 +47,8 @@ def restore_state_dict(
         device: Where the tensors go.
         dtype: What floating-point tensors are converted to.
         verify: Compare the bytes of these tensors with their digests first.
+        live: What a live model has under these keys. Of tensors that it has spread over processes
+            only what lies in this one is read, and returned in the same way.
 
     Raises:
         NotFoundError: The model has no such part with tensors; lists what is near.
@@ -53,11 +58,15 @@ def restore_state_dict(
     target, wanted = check_device(device), check_dtype(dtype)
     start = check_prefix(prefix)
     names = _starting(stored.manifest.tensors.get("model", {}), start)
+    spread = {start + key: value for key, value in (live or {}).items() if is_spread(value)}
     if verify:
-        stored.verify("model", names, again=False)
+        stored.verify("model", [name for name in names if name not in spread], again=False)
     moved: dict[int, Tensor] = {}
     state: dict[str, Tensor] = {}
     for name in names:
+        if name in spread and has_shape_of(stored, "model", name, spread[name]):
+            state[name] = read_alike(stored, "model", name, spread[name], verify=verify)
+            continue
         tensor = stored.tensor("model", name, verify=False)
         if id(tensor) not in moved:
             moved[id(tensor)] = placed(tensor, target, wanted)
@@ -92,7 +101,10 @@ def restore_state_for(
         NotFoundError: See `restore_state_dict`.
         CorruptCheckpointError: See `restore_state_dict`.
     """
-    state: dict[str, Any] = dict(restore_state_dict(stored, prefix=prefix, verify=verify))
+    live = {plain_key(key): value for key, value in model.state_dict().items()}
+    state: dict[str, Any] = dict(
+        restore_state_dict(stored, prefix=prefix, verify=verify, live=live)
+    )
     start = check_prefix(prefix)
     values = _values(stored, start)
     if values:
