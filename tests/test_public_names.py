@@ -23,6 +23,7 @@ DOCUMENTED = [
     "PendingCheckpoint",
     "RegisteredModel",
     "RegisteredVersion",
+    "ResumeReport",
     "Retention",
     "TrackerError",
     "__version__",
@@ -46,6 +47,7 @@ DOCUMENTED = [
     "rollback",
     "search_checkpoints",
     "set_alias",
+    "verify_resume",
 ]
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         rollback,
         search_checkpoints,
         set_alias,
+        verify_resume,
     )
     from tracker.checkpoint import Checkpoint
     from tracker.errors import TrackerError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tracker.loading.report import LoadReport
     from tracker.pending import PendingCheckpoint
     from tracker.registry.version import RegisteredModel, RegisteredVersion
+    from tracker.rehearsal.report import ResumeReport
     from tracker.retention import Retention
 
 __version__ = "0.1.0"
@@ -57,6 +59,7 @@ _HOMES = {
     "PendingCheckpoint": "tracker.pending",
     "RegisteredModel": "tracker.registry.version",
     "RegisteredVersion": "tracker.registry.version",
+    "ResumeReport": "tracker.rehearsal.report",
     "Retention": "tracker.retention",
     "TrackerError": "tracker.errors",
     "best_checkpoint": "tracker.api",
@@ -79,6 +82,7 @@ _HOMES = {
     "rollback": "tracker.api",
     "search_checkpoints": "tracker.api",
     "set_alias": "tracker.api",
+    "verify_resume": "tracker.api",
 }
 
 __all__ = [
@@ -88,6 +92,7 @@ __all__ = [
     "PendingCheckpoint",
     "RegisteredModel",
     "RegisteredVersion",
+    "ResumeReport",
     "Retention",
     "TrackerError",
     "__version__",
@@ -111,6 +116,7 @@ __all__ = [
     "rollback",
     "search_checkpoints",
     "set_alias",
+    "verify_resume",
 ]
 
 

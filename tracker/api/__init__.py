@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         rollback,
         set_alias,
     )
-    from tracker.api.resuming import resume, resume_latest
+    from tracker.api.resuming import resume, resume_latest, verify_resume
     from tracker.api.saving import (
         flush,
         log_checkpoint,
@@ -92,6 +92,7 @@ _HOMES = {
     "update_mirror": "tracker.api.upkeep",
     "upgrade_database": "tracker.api.upkeep",
     "verify_checkpoints": "tracker.api.loading",
+    "verify_resume": "tracker.api.resuming",
 }
 
 __all__ = [
@@ -132,6 +133,7 @@ __all__ = [
     "update_mirror",
     "upgrade_database",
     "verify_checkpoints",
+    "verify_resume",
 ]
 
 

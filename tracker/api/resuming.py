@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tracker.api.finding import as_checkpoint
@@ -11,6 +11,8 @@ from tracker.saving import tickets
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from tracker.rehearsal.report import ResumeReport
 
 
 def resume(
@@ -118,3 +120,58 @@ def resume_latest(
 
     record = latest.first_usable(latest.newest(model, run_id, experiment), try_to_resume)
     return None if record is None else Checkpoint(record)
+
+
+def verify_resume(
+    step: Callable[[], Any],
+    *,
+    model: nn.Module,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    state: Mapping[str, Any] | None = None,
+    steps: int = 3,
+) -> ResumeReport:
+    """Try whether training goes on exactly from a checkpoint that is logged now; say what is lost.
+
+    The state is stored in a temporary folder as a checkpoint has it. Then some steps are run, the
+    state is loaded, and the steps are run again: inputs, results, weights, buffers and the states
+    of all that was given must be the same, bit for bit. If they are not, further replays find out
+    why: what the step can reach (optimizers, schedulers, averages, generators, iterators,
+    variables) is put back by hand, all of it and all but one.
+
+    Afterwards everything is as it was before, random numbers and batches of DataLoaders included;
+    where that can't be, ``notes`` of the report say so. If the replay differs, about
+    ``steps * (5 + things that changed)`` steps are run. State that lives in other processes, and
+    what the steps do to files or servers, is out of sight.
+
+    Args:
+        step: Does one training step, without arguments; may return the loss.
+        model: What would be given to `log_checkpoint` and `resume`, as all that follows.
+        optimizer: See `resume`.
+        scheduler: See `resume`.
+        state: See `resume`.
+        steps: How many steps.
+
+    Returns:
+        The report; it is true if training goes on exactly, and says what is not restored if not.
+
+    Raises:
+        InvalidArgumentError: An argument is not usable, ``step`` raised, or several processes
+            train together.
+        UnstorableError: Something can't be stored; nothing was run.
+        MismatchError: An object refuses the state that it gave itself.
+
+    Example:
+        >>> def step():
+        ...     return train_on(next(batches))
+        >>> report = tracker.verify_resume(step, model=model, optimizer=optimizer)
+        >>> print(report)
+        resume is not exact: 3 steps were replayed
+        not restored:
+          batches (confirmed): the steps draw batches from an iterator of a DataLoader, and no …
+    """
+    from tracker.rehearsal.rehearse import rehearse
+
+    return rehearse(
+        step, model=model, optimizer=optimizer, scheduler=scheduler, state=state, steps=steps
+    )

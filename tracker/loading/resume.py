@@ -92,7 +92,8 @@ def resume_training(
     ]
     loads.sort(key=_is_generator)  # last of all: a loader draws from one that may be shared
     values = values_of(stored)
-    wanted = len(loads) > 1 if random_state is None else random_state
+    more = not (optimizer is None and scheduler is None and state is None)
+    wanted = more if random_state is None else random_state
     numbers = _numbers(stored, required=random_state is True) if wanted else None
     load_together(loads)
     if numbers is not None:

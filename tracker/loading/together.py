@@ -98,7 +98,7 @@ def _way_back(target: Any) -> Callable[[], object]:
         # worth that.
         return _module_way_back(target) if _may_refuse(target) else lambda: None
     if isinstance(target, DataLoader):
-        return _loader_way_back(target)
+        return loader_way_back(target)
     before = target.state_dict()
     if is_plain(target):  # its tensors are replaced, not written to
         return lambda: load_optimizer(target, before)
@@ -106,7 +106,8 @@ def _way_back(target: Any) -> Callable[[], object]:
     return lambda: target.load_state_dict(before)
 
 
-def _loader_way_back(loader: Any) -> Callable[[], object]:
+def loader_way_back(loader: Any) -> Callable[[], object]:
+    """Return what puts a DataLoader where it is now, without asking it for its state."""
     # Asked for its state it would begin an epoch, and start its workers.
     before = dict(vars(loader))
     own = (getattr(loader, "generator", None), getattr(loader.sampler, "generator", None))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tracker.errors import FormatError
 from tracker.training.generators import pack, unpack
@@ -94,8 +93,10 @@ def restore(state: Mapping[str, Any]) -> None:
 
     What is not in it is left alone, as are devices of CUDA that are not here.
     """
-    random.setstate(unpack(state["python"]))
-    torch.set_rng_state(state["torch"])
+    if "python" in state:
+        random.setstate(unpack(state["python"]))
+    if "torch" in state:
+        torch.set_rng_state(state["torch"])
     if "numpy" in state:
         with contextlib.suppress(ImportError):
             import numpy
@@ -137,20 +138,3 @@ def unchanged(when: Callable[[], bool] = lambda: True) -> Iterator[None]:
     finally:
         if when():
             restore(before)
-
-
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Return the sources whose states differ, for example ``["numpy"]``."""
-    return [name for name in sorted({*a, *b}) if not _is_same(a.get(name), b.get(name))]
-
-
-def _is_same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_is_same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(map(_is_same, a, b))
-    if hasattr(a, "tobytes") and hasattr(b, "tobytes"):
-        return bool(a.tobytes() == b.tobytes())
-    return bool(a == b)

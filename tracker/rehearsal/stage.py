@@ -1,0 +1,184 @@
+"""Where steps are rehearsed: the live objects, what is around them, and the way back for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.data import DataLoader
+
+from tracker.architecture.wrappers import unwrapped
+from tracker.format import StoredCheckpoint
+from tracker.loading.resume import resume_training
+from tracker.rehearsal.passes import Components, Scene, Step
+from tracker.rehearsal.search import reachable
+from tracker.rehearsal.stored import store
+from tracker.rehearsal.things import PutBack, Thing, as_thing, keep_tensors, random_things
+from tracker.rehearsal.watching import Loaders, instances_of
+from tracker.training import random_state
+from tracker.training.stateful import as_stateful
+
+
+class Stage:
+    """The objects of one rehearsal.
+
+    Attributes:
+        before: The components of a checkpoint before the first step.
+        things: What else the step may depend on.
+        fingerprints: Of each thing, by name, before the first step.
+        loaders: The DataLoaders of this process.
+        notes: What could not be put back as it was.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[], Any],
+        model: nn.Module,
+        parts: Mapping[str, Any],
+        folder: Path,
+    ) -> None:
+        self._numbers = random_state.capture()
+        self._step, self._model, self._parts = step, model, dict(parts)
+        self._resumable = {**parts, "state": _with_state(parts["state"])}
+        self._scene = Scene(model, **self._parts)
+        self.loaders = Loaders([p for p in self._scene.parts.values() if isinstance(p, DataLoader)])
+        self._stored: StoredCheckpoint = store(folder, unwrapped(model), **self._parts)
+        self.notes: list[str] = []
+        given = {id(model): "model", id(unwrapped(model)): "model"}
+        given |= {id(part): name for name, part in self._scene.parts.items()}
+        self._given = given
+        self.things = [*random_things(), *self.look_again()]
+        self.things += _elsewhere(unwrapped(model), {*given, *(id(t.subject) for t in self.things)})
+        self.fingerprints = {id(thing): thing.read() for thing in self.things}
+        self._undo: dict[int, PutBack | None] = {id(thing): thing.keep() for thing in self.things}
+        self._given_undo = self._ways_back()
+        self.before = self._scene.components()
+        self.loaders.begin()
+
+    def first_pass(self, count: int) -> list[Step]:
+        """Run steps as they would go on now; take note of optimizers that they use."""
+        handle = register_optimizer_step_pre_hook(self._note_optimizer)
+        try:
+            done = self._scene.run(self._step, count)
+        finally:
+            handle.remove()
+        self.loaders.end_first_pass()
+        self.loaders.look_again()
+        return done
+
+    def replay(
+        self, count: int, put_back: Collection[Thing] = (), *, same_batches: bool = False
+    ) -> list[Step]:
+        """Resume, put some things back by hand, and run the steps once more.
+
+        Args:
+            count: How many steps.
+            put_back: What no checkpoint has.
+            same_batches: Give the batches of the first pass again, where a loader is not resumed.
+        """
+        self.resume()
+        for thing in put_back:
+            undo = self._undo[id(thing)]
+            if undo is not None:
+                undo()
+        self.loaders.begin_pass(again=same_batches)
+        return self._scene.run(self._step, count)
+
+    def resume(self) -> Components:
+        """Resume from the checkpoint; return what is there then."""
+        resume_training(self._stored, model=self._model, **self._resumable)
+        self.loaders.resumed()
+        return self._scene.components()
+
+    def look_again(self) -> list[Thing]:
+        """Return what the step can reach now."""
+        return reachable(self._step, unwrapped(self._model), self._scene.parts)
+
+    def can_put_back(self, thing: Thing) -> bool:
+        """Return whether a thing can be put back to where it was before the first step."""
+        return self._undo[id(thing)] is not None
+
+    def leave(self) -> None:
+        """Put everything back to where it was before the first step; note what can't be."""
+        self._try("the checkpoint", self.resume)
+        for name, put_back in self._given_undo:
+            self._try(name, put_back)
+        for thing in self.things:
+            if thing.kind != "random" and thing.read() != self.fingerprints[id(thing)]:
+                self._try(f"{thing.name} ({thing.label})", self._undo[id(thing)])
+                if thing.read() != self.fingerprints[id(thing)]:
+                    self.notes.append(f"{thing.name} ({thing.label}) could not be put back")
+        self.loaders.leave()
+        random_state.restore(self._numbers)
+
+    def _try(self, name: str, put_back: PutBack | None) -> None:
+        try:
+            if put_back is not None:
+                put_back()
+        except Exception as error:  # noqa: BLE001 - all else is to be put back all the same
+            self.notes.append(f"{name} could not be put back: {type(error).__name__}: {error}")
+
+    def _ways_back(self) -> list[tuple[str, PutBack]]:
+        inner = unwrapped(self._model)
+        tensors = dict((*inner.named_parameters(), *inner.named_buffers()))
+        ways = [("model", keep_tensors(tensors)), ("gradients", _keep_gradients(inner))]
+        for name, part in self._scene.parts.items():
+            thing = as_thing(part, name, frozenset())
+            undo = thing.keep() if thing is not None else None
+            if undo is not None:
+                ways.append((name, undo))
+        return ways
+
+    def _note_optimizer(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if id(optimizer) in self._given or any(t.subject is optimizer for t in self.things):
+            return
+        thing = as_thing(optimizer, f"an optimizer ({type(optimizer).__name__})", frozenset())
+        if thing is not None:
+            self.things.append(thing)
+            self.fingerprints[id(thing)] = thing.read()
+            self._undo[id(thing)] = thing.keep()
+
+
+def _with_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the members of ``state=`` that are no plain values."""
+    if not isinstance(state, Mapping):
+        return state
+    return {name: part for name, part in state.items() if as_stateful(part) is not None}
+
+
+def _keep_gradients(model: nn.Module) -> PutBack:
+    before = [
+        (each, each.grad, None if each.grad is None else each.grad.detach().clone())
+        for each in model.parameters()
+    ]
+
+    def put_back() -> None:
+        for parameter, gradient, value in before:
+            parameter.grad = gradient
+            if gradient is not None and value is not None:
+                with torch.no_grad():
+                    gradient.copy_(value)
+
+    return put_back
+
+
+def _elsewhere(model: nn.Module, known: set[int]) -> list[Thing]:
+    """Return optimizers of the model and their schedules that the step was not seen to reach."""
+    own = set(map(id, model.parameters()))
+    found: list[Thing] = []
+    for value in instances_of(torch.optim.Optimizer, LRScheduler):
+        name = f"a {type(value).__name__} of the model's parameters"
+        thing = as_thing(value, name, frozenset()) if _concerns(value, own) else None
+        if thing is not None and id(value) not in known:
+            found.append(thing)
+    return found
+
+
+def _concerns(value: Any, own: set[int]) -> bool:
+    optimizer = value if isinstance(value, torch.optim.Optimizer) else value.optimizer
+    return any(id(p) in own for group in optimizer.param_groups for p in group["params"])

@@ -1,0 +1,294 @@
+"""What a training step may depend on beside the objects given: how each is read and put back."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import deque
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from tracker.loading.optimizer_state import is_plain, load_optimizer
+from tracker.rehearsal.fingerprint import PLAIN, fingerprint
+from tracker.rehearsal.report import Kind
+from tracker.training import random_state
+from tracker.training.generators import as_generator_state
+from tracker.training.stateful import has_state
+
+PutBack = Callable[[], object]
+
+STATEFUL: frozenset[Kind] = frozenset(
+    {"random", "generator", "loader", "optimizer", "scheduler", "buffer", "module", "object"}
+)
+"""Kinds that are the state of a training, whether or not a few steps show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something whose state may change.
+
+    Attributes:
+        name: What it is called, for people.
+        kind: What it is.
+        label: Its class, with an article.
+        read: Returns the fingerprint of its state.
+        keep: Returns what puts it back to where it is now; None if nothing can.
+        subject: The object itself.
+    """
+
+    name: str
+    kind: Kind
+    label: str
+    read: Callable[[], str]
+    keep: Callable[[], PutBack | None]
+    subject: Any
+
+
+def as_thing(value: Any, name: str, shared: frozenset[int]) -> Thing | None:
+    """Return how an object with a state is read and put back; None if it is none.
+
+    Args:
+        value: The object.
+        name: What it is called.
+        shared: The ids of tensors that belong to others.
+    """
+    label = f"{_article(value)} {type(value).__name__}"
+    if isinstance(value, nn.Module):
+        return _module(value, name, label, shared)
+    if isinstance(value, torch.optim.Optimizer):
+        return Thing(
+            name, "optimizer", label, lambda: _read(value), lambda: _keep_optimizer(value), value
+        )
+    if isinstance(value, random.SystemRandom):
+        return None
+    generator = as_generator_state(value)
+    if generator is not None:
+        return Thing(
+            name, "generator", label, lambda: _read(generator), lambda: _keep(generator), value
+        )
+    if isinstance(value, torch.utils.data.DataLoader) or not has_state(value):
+        return None
+    kind: Kind = "scheduler" if isinstance(value, LRScheduler) else "object"
+    return Thing(name, kind, label, lambda: _read(value), lambda: _keep(value), value)
+
+
+def _article(value: Any) -> str:
+    return "an" if type(value).__name__[:1].lower() in "aeiou" else "a"
+
+
+def _read(part: Any) -> str:
+    return fingerprint(part.state_dict())
+
+
+def _keep(part: Any) -> PutBack | None:
+    state = copy.deepcopy(part.state_dict())
+    return lambda: part.load_state_dict(copy.deepcopy(state))
+
+
+def _keep_optimizer(optimizer: Any) -> PutBack | None:
+    state = copy.deepcopy(optimizer.state_dict())
+    if not is_plain(optimizer):
+        return lambda: optimizer.load_state_dict(copy.deepcopy(state))
+    return lambda: load_optimizer(optimizer, copy.deepcopy(state))
+
+
+def _module(module: nn.Module, name: str, label: str, shared: frozenset[int]) -> Thing | None:
+    tensors = {
+        key: each
+        for key, each in (*module.named_parameters(), *module.named_buffers())
+        if id(each) not in shared
+    }
+    if not tensors:
+        return None
+    return Thing(
+        name, "module", label, lambda: fingerprint(tensors), lambda: keep_tensors(tensors), module
+    )
+
+
+def keep_tensors(tensors: dict[str, Tensor]) -> PutBack:
+    """Return what puts the values of tensors back, into the same tensors."""
+    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    def put_back() -> None:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(before[name])
+
+    return put_back
+
+
+def buffer_thing(module: nn.Module, key: str, name: str) -> Thing:
+    """Return a buffer that is in no state_dict, by its place: it may be replaced."""
+    return Thing(
+        name,
+        "buffer",
+        "a buffer that is not persistent",
+        lambda: fingerprint(module._buffers.get(key)),
+        lambda: _keep_slot(module._buffers, key),
+        module,
+    )
+
+
+def slot_thing(holder: MutableMapping[str, Any], key: str, name: str) -> Thing:
+    """Return a plain value, tensor or container, by the place that holds it."""
+    value = holder.get(key)
+    label = f"{_article(value)} {type(value).__name__}"
+    return Thing(
+        name,
+        "variable",
+        label,
+        lambda: _read_content(holder.get(key)),
+        lambda: _keep_slot(holder, key),
+        value,
+    )
+
+
+def cell_thing(cell: Any, name: str) -> Thing:
+    """Return the variable of a closure."""
+    return slot_thing(_Cell(cell), "", name)
+
+
+class _Cell(MutableMapping[str, Any]):
+    """A variable of a closure as a dict with one place."""
+
+    def __init__(self, cell: Any) -> None:
+        self._cell = cell
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self._cell.cell_contents
+        except ValueError as error:
+            raise KeyError(key) from error
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._cell.cell_contents = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._cell.cell_contents
+
+    def __iter__(self) -> Any:
+        return iter(("",))
+
+    def __len__(self) -> int:
+        return 1
+
+
+def iterator_thing(iterator: Any, name: str, read: Callable[[], str]) -> Thing:
+    """Return an iterator; those over lists, tuples and ranges can be put back."""
+    label = f"{_article(iterator)} {type(iterator).__name__}"
+    return Thing(name, "iterator", label, read, lambda: _keep_position(iterator), iterator)
+
+
+def loader_thing(iterator: Any, name: str) -> Thing:
+    """Return the name of a DataLoader's iterator; its position is watched elsewhere."""
+    return Thing(name, "loader", "an iterator of a DataLoader", str, lambda: None, iterator)
+
+
+def _keep_position(iterator: Any) -> PutBack | None:
+    if type(iterator) not in _WITH_POSITION:
+        return None
+    reduced = iterator.__reduce__()
+    return partial(iterator.__setstate__, reduced[2]) if len(reduced) > 2 else None
+
+
+_WITH_POSITION = (type(iter([])), type(iter(())), type(iter(range(0))))
+
+
+def random_things() -> list[Thing]:
+    """Return the global random generators, each by its source."""
+    return [_random_thing(source) for source in random_state.capture()]
+
+
+def _random_thing(source: str) -> Thing:
+    def keep() -> PutBack:
+        state = random_state.capture()[source]
+        return lambda: random_state.restore({source: state})
+
+    name, label = _SOURCES.get(source, (source, source)), "a global random generator"
+    return Thing(
+        name, "random", label, lambda: fingerprint(random_state.capture().get(source)), keep, source
+    )
+
+
+_SOURCES = {
+    "python": "Python's random",
+    "numpy": "NumPy's np.random",
+    "torch": "torch's generator on the CPU",
+    "cuda": "torch's generators on CUDA",
+}
+
+
+_CONTENT = (Tensor, np.ndarray, np.generic, list, tuple, dict, set, frozenset, deque, *PLAIN)
+
+
+def is_content(value: Any) -> bool:
+    """Return whether a value is plain, a tensor, an array, or a container."""
+    return isinstance(value, _CONTENT)
+
+
+def _read_content(value: Any) -> str:
+    return fingerprint(value) if is_content(value) else f"{type(value).__name__} {id(value)}"
+
+
+def _keep_slot(holder: MutableMapping[str, Any], key: str) -> PutBack:
+    there, value = key in holder, holder.get(key)
+    fill = _keep_content(value)
+
+    def put_back() -> None:
+        if there:
+            holder[key] = value
+            fill()
+        else:
+            holder.pop(key, None)
+
+    return put_back
+
+
+_LARGEST_KEPT = 1 << 26
+"""Bytes; larger tensors and arrays in variables are data sets, which no step changes."""
+
+
+def _is_kept(array: np.ndarray[Any, Any]) -> bool:
+    return array.flags.writeable and not array.dtype.hasobject and array.nbytes <= _LARGEST_KEPT
+
+
+def _keep_content(value: Any) -> PutBack:
+    """Return what puts the content of a container, tensor or array back, in place."""
+    if isinstance(value, Tensor) and not value.is_meta and value.nbytes <= _LARGEST_KEPT:
+        before = value.detach().clone()
+        version = value._version
+        return lambda: None if value._version == version else value.detach().copy_(before)
+    if isinstance(value, np.ndarray) and _is_kept(value):
+        array = value.copy()
+        return lambda: np.copyto(value, array)
+    if isinstance(value, (list, deque)):
+        inner, items = [_keep_content(each) for each in value], list(value)
+
+        def refill() -> None:
+            value.clear()
+            value.extend(items)
+            for each in inner:
+                each()
+
+        return refill
+    if isinstance(value, dict):
+        inner, pairs = [_keep_content(each) for each in value.values()], dict(value)
+
+        def refill_dict() -> None:
+            value.clear()
+            value.update(pairs)
+            for each in inner:
+                each()
+
+        return refill_dict
+    if isinstance(value, set):
+        members = set(value)
+        return lambda: (value.clear(), value.update(members))
+    return lambda: None
