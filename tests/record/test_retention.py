@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tracker.errors import RecordError
-from tracker.record.retention import refer, retire
+from tracker.record.retention import abandon, keep_files, refer, restore, retire
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -78,6 +78,66 @@ def test_what_stays_for_the_sake_of_one_may_be_referred_to_by_others(client):
     refer(client, later.model_id, [old.model_id])
     retire(client, old.model_id, "0", replaced_by=new.model_id)
     assert refer(client, last.model_id, [old.model_id])
+
+
+def test_where_some_files_stay_only_these_may_be_referred_to(client):
+    old, new, later, last = (create(client) for _ in range(4))
+    refer(client, later.model_id, [old.model_id])
+    retire(client, old.model_id, "0", replaced_by=new.model_id)
+    keep_files(client, old.model_id, {"model.safetensors"})
+
+    def refers_to(*names: str) -> bool:
+        return refer(client, last.model_id, [old.model_id], {old.model_id: names})
+
+    assert refers_to("model.safetensors")
+    assert not refers_to("model.safetensors", "training.safetensors")
+    assert not refer(client, last.model_id, [old.model_id])
+    keep_files(client, old.model_id, None)
+    assert refers_to("training.safetensors")
+
+
+def test_what_stayed_for_others_goes_when_nobody_needs_it_any_more(client):
+    old, new, later = create(client), create(client), create(client)
+    refer(client, later.model_id, [old.model_id])
+    assert retire(client, old.model_id, "0", replaced_by=new.model_id)
+    assert not abandon(client, old.model_id, "0")
+    assert refer(client, later.model_id, [old.model_id])  # it stays as it was
+    client.delete_logged_model(later.model_id)
+    assert abandon(client, old.model_id, "0")
+    assert not is_there(client, old)
+
+
+def test_what_is_being_abandoned_can_not_be_referred_to(client, monkeypatch):
+    old, new, later, last = (create(client) for _ in range(4))
+    refer(client, later.model_id, [old.model_id])
+    retire(client, old.model_id, "0", replaced_by=new.model_id)
+    client.delete_logged_model(later.model_id)
+    answers: list[bool] = []
+    delete = MlflowClient.delete_logged_model
+
+    def overtaken(self: MlflowClient, model_id: str) -> None:
+        answers.append(refer(client, last.model_id, [model_id]))
+        delete(self, model_id)
+
+    monkeypatch.setattr(MlflowClient, "delete_logged_model", overtaken)
+    assert abandon(client, old.model_id, "0")
+    assert answers == [False]
+
+
+def test_what_was_replaced_itself_needs_no_other(client):
+    oldest, old, new = create(client), create(client), create(client)
+    refer(client, old.model_id, [oldest.model_id])
+    refer(client, new.model_id, [old.model_id])
+    assert retire(client, old.model_id, "0", replaced_by=new.model_id)
+    assert not retire(client, oldest.model_id, "0", replaced_by=new.model_id)
+
+
+def test_what_could_not_be_deleted_is_restored(client):
+    old = create(client)
+    client.set_logged_model_tags(old.model_id, {"tracker.replaced_by": "m-new"})
+    restore(client, old.model_id)
+    restore(client, old.model_id)
+    assert "tracker.replaced_by" not in client.get_logged_model(old.model_id).tags
 
 
 def test_of_two_at_the_same_time_one_sees_the_other(client):

@@ -19,8 +19,10 @@ from tracker.format.manifest import Manifest
 from tracker.format.memory import bytes_of
 from tracker.types import FileElsewhere
 
-SMALLEST = 4096
-"""Bytes; what is smaller is stored again: to find it elsewhere would cost more than it saves."""
+SMALLEST = 8192
+"""Bytes; what is smaller is stored again: to find it elsewhere would cost more than it saves. The
+state of torch's random numbers (5,056 bytes) is: where nothing draws from them, it would keep the
+first checkpoint's training state from being removed, however large that is."""
 
 _SPOT = 64
 """Bytes that a sample takes from the beginning, the middle and the end of a tensor each."""
