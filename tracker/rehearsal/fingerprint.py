@@ -76,7 +76,7 @@ def _add_tensor(digest: Any, tensor: Tensor) -> None:
     if tensor.numel() * tensor.element_size() > _LARGEST:
         return
     plain = tensor.detach().as_subclass(Tensor).to("cpu").contiguous()
-    digest.update(blake3(memoryview(plain.reshape(-1).view(torch.uint8).numpy())).encode())
+    digest.update(blake3(plain.reshape(-1).view(torch.uint8).numpy().data).encode())
 
 
 def shown(value: Any) -> str:

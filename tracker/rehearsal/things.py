@@ -198,7 +198,7 @@ def _keep_position(iterator: Any) -> PutBack | None:
     return partial(iterator.__setstate__, reduced[2]) if len(reduced) > 2 else None
 
 
-_WITH_POSITION = (type(iter([])), type(iter(())), type(iter(range(0))))
+_WITH_POSITION: tuple[type, ...] = (type(iter([])), type(iter(())), type(iter(range(0))))
 
 
 def random_things() -> list[Thing]:
@@ -211,7 +211,8 @@ def _random_thing(source: str) -> Thing:
         state = random_state.capture()[source]
         return lambda: random_state.restore({source: state})
 
-    name, label = _SOURCES.get(source, (source, source)), "a global random generator"
+    name = _SOURCES.get(source, source)
+    label = "a global random generator"
     return Thing(
         name, "random", label, lambda: fingerprint(random_state.capture().get(source)), keep, source
     )
@@ -290,5 +291,10 @@ def _keep_content(value: Any) -> PutBack:
         return refill_dict
     if isinstance(value, set):
         members = set(value)
-        return lambda: (value.clear(), value.update(members))
+
+        def refill_set() -> None:
+            value.clear()
+            value.update(members)
+
+        return refill_set
     return lambda: None

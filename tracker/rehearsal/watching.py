@@ -97,5 +97,5 @@ def instances_of(*kinds: type) -> list[Any]:
 
 
 def _subclasses(kind: type) -> Collection[type]:
-    below = type.__subclasses__(kind)
+    below: list[type] = type.__subclasses__(kind)
     return {*below, *(each for cls in below for each in _subclasses(cls))}
