@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,26 @@ import pytest
 import torch
 from torch import nn
 
+from tests.system.forked import FORKED_CHILDREN
+from tests.system.processes import PYTHON, succeed
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 ARGUMENTS = ("--json", "--megabytes", "0.5", "--repeat", "1", "--directory")
+
+
+def benchmark(name: str, *arguments: str) -> str:
+    """Run a benchmark, which has to succeed; return what it prints."""
+    return succeed(
+        *(PYTHON, BENCHMARKS / f"{name}.py", *arguments),
+        directory=Path.cwd(),
+        variables={**os.environ, FORKED_CHILDREN: "1"},
+    )
 
 
 @pytest.mark.system
 def test_what_is_found_and_loaded_is_exact_and_every_row_is_measured(tmp_path: Path) -> None:
     rows = ["find tracker", "find search_runs, torch.load", "resume tracker", "list tracker"]
-    command = [sys.executable, str(BENCHMARKS / "loading.py"), *ARGUMENTS, str(tmp_path)]
-    done = subprocess.run([*command, "--row", *rows], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    measured = json.loads(done.stdout)
+    measured = json.loads(benchmark("loading", *ARGUMENTS, str(tmp_path), "--row", *rows))
     assert [*measured] == rows
     assert all(row["seconds"] > 0 for row in measured.values())
     assert not [*tmp_path.iterdir()]
@@ -32,12 +40,8 @@ def test_what_is_found_and_loaded_is_exact_and_every_row_is_measured(tmp_path: P
 @pytest.mark.system
 def test_saving_measures_who_is_asked_for_and_leaves_no_file(tmp_path: Path) -> None:
     contenders = ["tracker", "raw write"]
-    command = [sys.executable, str(BENCHMARKS / "saving.py"), *ARGUMENTS, str(tmp_path)]
-    done = subprocess.run(
-        [*command, "--contender", *contenders], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)["0.5"]
+    printed = benchmark("saving", *ARGUMENTS, str(tmp_path), "--contender", *contenders)
+    rows = json.loads(printed)["0.5"]
     assert [*rows] == contenders
     assert all(row[key] > 0 for row in rows.values() for key in ("wait", "sustained", "lost"))
     assert rows["raw write"]["frozen"] == rows["raw write"]["state"]
@@ -48,17 +52,11 @@ def test_saving_measures_who_is_asked_for_and_leaves_no_file(tmp_path: Path) -> 
 @pytest.mark.system
 def test_the_corpus_is_rebuilt_in_another_process_and_a_miss_is_told(tmp_path: Path) -> None:
     contenders = ("tracker", "torch.save, weights_only")
-    done = subprocess.run(
-        [
-            *(sys.executable, str(BENCHMARKS / "rebuild.py"), "--directory", str(tmp_path)),
-            *("--only", "torch.nn", "--case", "Linear", "--case", LAZY),
-            *(part for name in contenders for part in ("--contender", name)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    printed = benchmark(
+        *("rebuild", "--directory", str(tmp_path)),
+        *("--only", "torch.nn", "--case", "Linear", "--case", LAZY),
+        *(part for name in contenders for part in ("--contender", name)),
     )
-    assert done.returncode == 0, done.stderr
     results = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     by = {(r["name"], r["contender"]): r for r in results}
     for name, description in (("Linear", "constructor"), (LAZY, "structure")):
@@ -67,23 +65,17 @@ def test_the_corpus_is_rebuilt_in_another_process_and_a_miss_is_told(tmp_path: P
         assert result["forward"] == "yes"
         assert not any(result["differences"].values()), result["differences"]
         assert "Unsupported global" in by[name, "torch.save, weights_only"]["load_error"]
-    assert "| torch.nn | 2 | 2 | 1 | 1 | 2 | 0 | 0 | 100.0 % |" in done.stdout
+    assert "| torch.nn | 2 | 2 | 1 | 1 | 2 | 0 | 0 | 100.0 % |" in printed
 
 
 @pytest.mark.system
 def test_every_question_is_asked_of_the_catalog(tmp_path: Path) -> None:
     # Not of MLflow, whose tables take most of ten seconds to be made.
-    done = subprocess.run(
-        [
-            *(sys.executable, str(BENCHMARKS / "catalog.py"), "--json", "--database", "sqlite"),
-            *("--checkpoints", "300", "--calls", "3", "--peer", "0", "--directory", str(tmp_path)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    printed = benchmark(
+        *("catalog", "--json", "--database", "sqlite"),
+        *("--checkpoints", "300", "--calls", "3", "--peer", "0", "--directory", str(tmp_path)),
     )
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout).values()
+    (found,) = json.loads(printed).values()
     assert all(rate > 0 for rate in found.pop("inserted").values())
     assert len(found) == 16
     assert all(each["calls"] == 3 for results in found.values() for each in results.values())

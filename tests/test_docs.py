@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 import pytest
+
+from tests.system.processes import PYTHON, environment, succeed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -22,7 +21,7 @@ def python_blocks(text: str) -> list[str]:
 @pytest.mark.system
 def test_the_readme_trains_loads_and_resumes(tmp_path: Path) -> None:
     train, load, resume, find = python_blocks(README)
-    _run(tmp_path, "train.py", train)
+    _run(tmp_path, "train.py", train, cold=True)
     assert "Net(" in _run(tmp_path, "load.py", f"{load}\nprint(model)")
     assert _run(tmp_path, "find.py", find) == ""
     # The trained model and optimizer of the first block are what the third one resumes.
@@ -45,23 +44,10 @@ def test_the_guide_to_importing_runs(tmp_path: Path) -> None:
     assert printed.startswith("imported 0 {'val_loss': 0.3}\nimported 1 ")
 
 
-def _run(directory: Path, name: str, code: str) -> str:
+def _run(directory: Path, name: str, code: str, *, cold: bool = False) -> str:
     (directory / name).write_text(code)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TRACKER_"))}
-    done = subprocess.run(
-        [sys.executable, name],
-        cwd=directory,
-        env={
-            **environment,
-            "TRACKER_CACHE_DIR": str(directory / "cache"),
-            "TRACKER_SPOOL_DIR": str(directory / "spool"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    variables = environment(directory)
+    return succeed(PYTHON, name, directory=directory, variables=variables, cold=cold)
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:

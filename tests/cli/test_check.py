@@ -17,7 +17,7 @@ import tracker
 from tracker import Checkpoint
 from tracker.cli import cli
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "forking")
 
 MODEL = """
 import torch

@@ -21,7 +21,7 @@ from tracker import Checkpoint, __version__
 from tracker.cli import cli
 from tracker.cli.printing import size
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "forking")
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,7 +18,7 @@ from tests.training import log
 from tracker import Checkpoint
 from tracker.cli.checkpoint_table import checkpoint_table
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "forking")
 
 FIXED = [
     *("id", "run_id", "experiment", "name", "epoch", "step", "created_at", "size", "model_class")

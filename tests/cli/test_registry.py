@@ -14,7 +14,7 @@ from tests.training import log
 from tracker.cli import cli
 from tracker.errors import NotFoundError
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "forking")
 
 
 def printed(*arguments: str) -> Any:

@@ -14,7 +14,7 @@ from tests.training import log
 from tracker import Checkpoint
 from tracker.cli import cli
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "forking")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tracker import Checkpoint
 from tracker.errors import InvalidArgumentError
 from tracker.loading.apart import explain_apart
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "forking")
 
 ROOT = Path(__file__).parents[2]
 

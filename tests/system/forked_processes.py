@@ -23,11 +23,12 @@ import tempfile
 import threading
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy
 
-from .forked import ROOT, SCRIPT, WHOLE_END, ProcessElsewhere
+from . import forked
+from .forked import FORKED_CHILDREN, ROOT, SCRIPT, WHOLE_END
 
 IMPORTED = (
     "torch torch.distributed torch.utils.data torch.nn.parallel torch._dynamo "
@@ -76,19 +77,25 @@ ending = _Ending()
 
 
 def main(descriptor: int) -> None:
-    """Fork what the process at the other end of a socket orders, until it closes it."""
+    """Import everything; fork what the process at the other end of a socket orders."""
     atexit.register(ending)  # before anybody else
     orders = socket.socket(fileno=descriptor)
     _import_all()
     orders.send(str(threading.active_count()).encode())
+    serve(orders)
+
+
+def serve(orders: socket.socket) -> None:
+    """Fork what is ordered until nobody can order any more; return in each process, too."""
     while True:
         order, descriptors, _, _ = socket.recv_fds(orders, LONGEST_ORDER, 3)
         if not order:
             return
-        pid = _fork_orphan(descriptors)
+        ordered = json.loads(order)
+        pid = _fork_orphan(descriptors, new_session=ordered["new_session"])
         if pid == 0:
             orders.close()
-            return become(json.loads(order))
+            return become(ordered)
         orders.send(str(pid).encode())
         for each in descriptors:
             os.close(each)
@@ -106,11 +113,11 @@ def _import_all() -> None:
     gc.freeze()  # else every process would copy all pages of memory when it collects garbage
 
 
-def _fork_orphan(descriptors: list[int]) -> int:
+def _fork_orphan(descriptors: list[int], *, new_session: bool) -> int:
     """Fork a process that has these standard streams, and whose parent is whoever adopts it.
 
     Returns:
-        The process's id, or 0 in it. It leads a session by then.
+        The process's id, or 0 in it.
     """
     reading, writing = os.pipe()
     between = os.fork()
@@ -122,7 +129,8 @@ def _fork_orphan(descriptors: list[int]) -> int:
         return int(told)
     if os.fork() > 0:
         os._exit(0)
-    os.setsid()
+    if new_session:
+        os.setsid()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -134,6 +142,9 @@ def _fork_orphan(descriptors: list[int]) -> int:
 
 def become(order: dict[str, Any]) -> None:
     """Run a command of Python's in this process, which ends after it."""
+    has_children = _is_mlflows_server(order["command"]) or FORKED_CHILDREN in order["variables"]
+    if has_children and not _fork_children_from_a_fork():
+        return
     _settle(order)
     if os.environ.pop(WHOLE_END, None):
         atexit.unregister(ending)
@@ -155,8 +166,6 @@ def become(order: dict[str, Any]) -> None:
 
 def _run_command(command: list[str]) -> None:
     kind, *rest = [SCRIPT, *command[1:]] if command[0] == SCRIPT else command[1:]
-    if [kind, *rest[:2]] in (["-m", "mlflow", "server"], ["-m", "mlflow", "ui"]):
-        _start_processes_from_an_embryo()
     if kind == "-m":
         sys.path.insert(0, os.getcwd())
         sys.argv[:] = rest
@@ -203,41 +212,24 @@ def _run(source: str, file: str, **names: Any) -> None:
     exec(compile(source, file, "exec", dont_inherit=True), vars(module))
 
 
-def _start_processes_from_an_embryo() -> None:
-    """Have the one process that an MLflow server starts forked, too.
+def _is_mlflows_server(command: list[str]) -> bool:
+    """Return whether it is a command that starts another process, which is the server."""
+    return command[1:4] in (["-m", "mlflow", "server"], ["-m", "mlflow", "ui"])
 
-    It is forked now, before anything is opened, and waits to be told what it is to become.
+
+def _fork_children_from_a_fork() -> bool:
+    """Have the processes that this one starts forked by a fork of it, while it is nothing yet.
+
+    Returns:
+        Whether this is the process itself, and not what it has ordered.
     """
-    reading, writing = os.pipe()
-    embryo = os.fork()
-    if embryo > 0:
-        os.close(reading)
-        _Embryonic.embryo = (embryo, writing)
-        subprocess.Popen = _Embryonic  # type: ignore[misc]
-        return
-    os.close(writing)
-    with open(reading) as orders:
-        order = orders.read()
-    if not order:
-        os._exit(0)
-    become(json.loads(order))
-    sys.exit(ending.status)  # out of everything that was to be done before it became another
-
-
-class _Embryonic(ProcessElsewhere):
-    """Uvicorn, as an embryo becomes it; any other process is started as ever."""
-
-    embryo: ClassVar[tuple[int, int]]
-
-    def _begin(self, order: dict[str, Any], descriptors: list[int]) -> int:
-        assert descriptors == [0, 1, 2]
-        pid, orders = self.embryo
-        with open(orders, "w") as file:
-            json.dump(order, file)
-        return pid
-
-    def _execute_child(self, *arguments: Any) -> None:
-        if arguments[0][1:3] == ["-m", "uvicorn"]:
-            super()._execute_child(*arguments)
-        else:
-            super(ProcessElsewhere, self)._execute_child(*arguments)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        serve(theirs)
+        return False
+    theirs.close()
+    server = forked.ForkServer(ours)
+    forked.fork_server = lambda: server
+    subprocess.Popen = forked.ForkedPopen  # type: ignore[misc]
+    return True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .forked import FORKED_CHILDREN
 from .processes import PYTHON, environment, place, run, succeed, tracker_json
 
 pytestmark = pytest.mark.system
@@ -108,7 +109,7 @@ def load(directory: Path) -> str:
 
 
 def explained(directory: Path) -> dict:
-    variables = environment(directory)
+    variables = environment(directory, **{FORKED_CHILDREN: "1"})
     return tracker_json("show", newest(directory), directory=directory, variables=variables)["load"]
 
 
@@ -164,6 +165,7 @@ def test_a_team_finds_the_breaking_change_before_its_deployment_does(trained: Pa
     variables = environment(trained)
     succeed(PYTHON, "-c", register, directory=trained, variables=variables)
     command = [PYTHON, "-m", "tracker", "check", "--json"]
+    variables[FORKED_CHILDREN] = "1"
     (found,) = json.loads(succeed(*command, directory=trained, variables=variables))
     assert (found["names"], found["status"]) == (["models:/net@production"], "ok")
     change(trained, "net.py", "class Net(", "class Network(")

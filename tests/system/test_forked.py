@@ -11,7 +11,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-from .forked import ForkedPopen, can_fork
+from .forked import FORKED_CHILDREN, ForkedPopen, can_fork
 from .processes import PYTHON, TRACKER, environment, finish, kill, run, start, succeed
 
 pytestmark = [
@@ -110,6 +110,20 @@ def test_two_of_them_share_no_random_numbers_and_no_module_of_their_own(tmp_path
             variables=environment(tmp_path),
         )
         assert printed == f"{number}\n"
+
+
+def test_its_own_processes_are_forked_where_that_is_wanted(tmp_path: Path) -> None:
+    script = """
+import os, subprocess, sys
+child = "import os, sys; print(os.getppid(), os.getpgrp(), 'torch' in sys.modules); sys.exit(3)"
+done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True)
+assert done.stdout.split() == [str(os.getpid()), str(os.getpgrp()), sys.argv[1]], done
+assert done.returncode == 3
+assert subprocess.check_output("echo said", shell=True) == b"said\\n"
+"""
+    for wanted in (True, False):
+        variables = environment(tmp_path, **({FORKED_CHILDREN: "1"} if wanted else {}))
+        succeed(PYTHON, "-c", script, str(wanted), directory=tmp_path, variables=variables)
 
 
 def test_what_counts_from_the_beginning_is_not_forked(tmp_path: Path) -> None:

@@ -6,16 +6,16 @@ ada trains; bob may read, as everybody may; eve was denied ada's experiments.
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from . import compose
-from .processes import PYTHON, TRACKER, run, succeed, wait_until
+from .processes import PYTHON, TRACKER, run, start, succeed, wait_until
 from .team_scripts import (
     LOAD_CHAMPION,
     PLAIN_MLFLOW,
@@ -210,14 +210,13 @@ def test_checkpoints_survive_restarts_of_the_database_and_of_mlflow(
     few = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # MLflow's own would take minutes
     variables = {**servers.machine(tmp_path, ADA), **few}
     with (tmp_path / "printed").open("w") as printed:
-        process = subprocess.Popen(
-            [PYTHON, "train.py"],
-            cwd=tmp_path,
-            env=variables,
-            stdin=subprocess.PIPE,
+        process = start(
+            *(PYTHON, "train.py"),
+            directory=tmp_path,
+            variables=variables,
+            stdin=PIPE,
             stdout=printed,
-            text=True,
-            start_new_session=True,
+            stderr=None,
         )
 
     def logged() -> int:
