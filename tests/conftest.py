@@ -13,9 +13,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from .system.forked import ForkedPopen
+
+# How long an example takes is the machine's matter; a test that wants more of them says so.
+hypothesis.settings.register_profile("tracker", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("tracker")
 
 NewDatabase = Callable[[], str]
 
@@ -141,5 +146,6 @@ def forking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that start processes: the last to end should not be a long one."""
-    items.sort(key=lambda item: item.path.parent.name not in ("system", "attacks"))
+    """Begin with the files that start processes: the last to end should not be a long one."""
+    long = {item.path for item in items if item.get_closest_marker("system")}
+    items.sort(key=lambda item: item.path not in long and item.path.parent.name != "attacks")

@@ -17,7 +17,7 @@ from tracker.loading.report import LoadReport
 from tracker.loading.versions import VersionChange
 from tracker.types import Comparison
 
-pytestmark = pytest.mark.usefixtures("workplace")
+pytestmark = pytest.mark.usefixtures("workplace", "forking")
 
 ROOT = Path(__file__).parents[2]
 X = torch.ones(1, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -20,6 +21,7 @@ import torch
 
 import tracker
 from tests.models import Net
+from tests.system.forked import popen
 from tests.training import log, same, state_of
 from tracker.errors import NotFoundError, RecordError
 from tracker.loading import mirror
@@ -44,7 +46,7 @@ def server(database_template: Path, folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "files"]
     with open(folder / "log", "w") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        process = popen(command, dict(os.environ), cwd=folder, stdout=output, stderr=output)
     uri = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{uri}/health", process)

@@ -184,7 +184,7 @@ def test_files_of_any_size_go_through_the_one_url(servers: Team, tmp_path: Path)
 
 
 def test_the_benchmark_of_a_team_counts_every_checkpoint(
-    servers: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forking: None
 ) -> None:
     monkeypatch.syspath_prepend(compose.ROOT / "benchmarks")
     from team import Size, measure
