@@ -44,6 +44,15 @@ def test_the_guide_to_importing_runs(tmp_path: Path) -> None:
     assert printed.startswith("imported 0 {'val_loss': 0.3}\nimported 1 ")
 
 
+@pytest.mark.system
+def test_the_guide_to_resuming_goes_on_where_it_was(tmp_path: Path) -> None:
+    guide = python_blocks((ROOT / "docs" / "resuming.md").read_text())
+    assert _run(tmp_path, "train.py", guide[0].replace("0, 5)", "0, 3)")) == "2\n"
+    printed = _run(tmp_path, "train.py", "\n".join(guide))
+    assert printed.startswith("went on after epoch 2\nresume is not exact")
+    assert printed.endswith("['batches', 'noise']\n")
+
+
 def _run(directory: Path, name: str, code: str, *, cold: bool = False) -> str:
     (directory / name).write_text(code)
     variables = environment(directory)
