@@ -163,7 +163,8 @@ def _module_way_back(model: nn.Module) -> Callable[[], object]:
                 if key not in before:
                     continue
                 if isinstance(value, Tensor):
-                    value.copy_(before[key])
+                    if not torch.equal(value, before[key]):  # some can't be written to
+                        value.copy_(before[key])
                 else:
                     module = model.get_submodule(key.rpartition(".")[0])
                     module.set_extra_state(before[key])
