@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import TrackerError
 from tracker.format import MANIFEST, Manifest, open_checkpoint
-from tracker.record import artifacts, inventory, neighbours, retention
+from tracker.record import artifacts, inventory, mlflow_bar, neighbours, retention
 from tracker.record.inventory import Holding
 from tracker.record.removal import announce, remove_files
 
@@ -36,11 +36,11 @@ def release(client: Client, holder: Holding) -> bool:
         RecordError: MLflow refused or could not be reached, or the store deletes nothing.
         StorageError: The disk refused.
     """
-    needed = files_needed(holder.id, inventory.referrers(client, holder, ""))
+    needed = files_needed(client, holder.id, inventory.referrers(client, holder, ""))
     if not needed:
         return False
     retention.keep_files(client, holder.id, needed)
-    again = files_needed(holder.id, inventory.referrers(client, holder, ""))
+    again = files_needed(client, holder.id, inventory.referrers(client, holder, ""))
     if again is None or not again <= needed:
         retention.keep_files(client, holder.id, None)
         return False
@@ -49,11 +49,13 @@ def release(client: Client, holder: Holding) -> bool:
     return True
 
 
-def files_needed(model_id: str, referrers: Iterable[Holding]) -> frozenset[str] | None:
+def files_needed(
+    client: Client, model_id: str, referrers: Iterable[Holding]
+) -> frozenset[str] | None:
     """Return the names of a logged model's files that others need; None: that can't be told."""
     needed: set[str] = set()
     for each in referrers:
-        manifest = _manifest(each)
+        manifest = _manifest(client, each)
         if manifest is None:
             return None
         elsewhere = manifest.elsewhere.values()
@@ -61,7 +63,7 @@ def files_needed(model_id: str, referrers: Iterable[Holding]) -> frozenset[str] 
     return frozenset(needed)
 
 
-def _manifest(holding: Holding) -> Manifest | None:
+def _manifest(client: Client, holding: Holding) -> Manifest | None:
     if holding.record is None:
         return None
     digest = holding.record.manifest_digest
@@ -69,8 +71,10 @@ def _manifest(holding: Holding) -> Manifest | None:
         directory = artifacts.local_directory(holding.artifact_uri)
         if directory is not None:
             return open_checkpoint(directory, manifest_digest=digest).manifest
-        with tempfile.TemporaryDirectory() as temporary:
-            path = neighbours.download_file(holding.artifact_uri, MANIFEST, Path(temporary))
+        with tempfile.TemporaryDirectory() as temporary, mlflow_bar.hidden():
+            path = neighbours.download_file(
+                holding.artifact_uri, MANIFEST, Path(temporary), client.tracking_uri
+            )
             return open_checkpoint(path.parent, manifest_digest=digest).manifest
     except TrackerError:
         return None

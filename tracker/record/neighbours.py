@@ -22,8 +22,17 @@ def beside(artifact_uri: str, model_id: str) -> str | None:
     return f"{match['models']}{model_id}/artifacts" if match else None
 
 
-def download_file(artifact_uri: str, name: str, directory: Path) -> Path:
+def download_file(
+    artifact_uri: str, name: str, directory: Path, tracking_uri: str | None = None
+) -> Path:
     """Download one file under ``artifact_uri`` into ``directory`` and return its path.
+
+    Args:
+        artifact_uri: Where it is.
+        name: Its name there.
+        directory: Where it goes.
+        tracking_uri: The tracking store whose server may have to be asked for it; the one in force
+            by default.
 
     Raises:
         NotFoundError: It is not there.
@@ -35,7 +44,9 @@ def download_file(artifact_uri: str, name: str, directory: Path) -> Path:
     uri = f"{artifact_uri.rstrip('/')}/{name}"
     try:
         with mlflow_errors(f"downloading {uri}"):
-            path = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(directory))
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=str(directory), tracking_uri=tracking_uri
+            )
             return Path(path)
     except RecordUnreachableError:
         raise

@@ -24,8 +24,8 @@ def models_location(client: MlflowClient, experiment_id: str) -> str:
     return f"{location.rstrip('/')}/models"
 
 
-def folder_names(location: str) -> list[str]:
-    """Return the names of the folders in a place of a remote store; none if it is not there.
+def names(location: str) -> list[str]:
+    """Return what is in a place of a remote store: files and folders; none if it is not there.
 
     Raises:
         RecordUnreachableError: The store could not be reached.
@@ -39,7 +39,7 @@ def folder_names(location: str) -> list[str]:
         raise
     except (NotFoundError, RecordError):
         return []
-    return [entry.path.rstrip("/").rpartition("/")[2] for entry in found if entry.is_dir]
+    return [entry.path.rstrip("/").rpartition("/")[2] for entry in found]
 
 
 def runs_by_output(client: MlflowClient, experiment_id: str) -> dict[str, str]:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracker import catalog, settings
+from tracker import catalog
 from tracker.catalog.writes import remove
 from tracker.deleting.release import release
 from tracker.errors import NotFoundError, TrackerError
 from tracker.record import retention
-from tracker.record.boundary import check_reachable, connect
+from tracker.record.boundary import check_reachable, connect, tracking_uri
 from tracker.record.experiments import names
 from tracker.record.removal import announce, remove_files
 from tracker.upkeep import leftovers
@@ -59,7 +59,7 @@ def plan(
         RecordError: MLflow refused, could not be reached, or can't say what is registered.
         StorageError: The disk refused.
     """
-    uri = settings.tracking_uri()
+    uri = tracking_uri()
     catalog.open_for_reindexing(uri)  # makes no database where there is none
     check_reachable(uri)
     client = connect(uri)
@@ -83,7 +83,7 @@ def execute(
     Raises:
         CatalogError: The catalog can't be used; nothing was removed.
     """
-    uri = settings.tracking_uri()
+    uri = tracking_uri()
     engine = catalog.open_for_reindexing(uri)
     client = connect(uri)
     done: list[Collected] = []

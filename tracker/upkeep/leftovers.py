@@ -123,7 +123,7 @@ def _judged(
     """Return a leftover with why it stays, if it does, and what of it."""
     holding = leftover.holding
     if leftover.kind == "unknown":
-        return replace(leftover, stays="MLflow does not know its run: it may be another's")
+        return replace(leftover, stays="nothing tells that it is tracker's, of a run here")
     changed = max(
         0.0 if folder is None else folder.changed_at,
         0.0 if holding is None else holding.updated_at / 1000,
@@ -139,10 +139,11 @@ def _judged(
     if not needing:
         return leftover
     names = ", ".join(sorted(each.name for each in needing)[:3])
-    needed = files_needed(leftover.id, needing)
+    needed = files_needed(client, leftover.id, needing)
     if needed is None:
         return replace(leftover, stays=f"needed by {names}")
+    is_released = holding is not None and holding.kept_files is not None
     spare = None if folder is None else folder.spare(needed)
-    if not spare:
+    if spare == 0 or (spare is None and is_released):
         return replace(leftover, stays=f"needed by {names}", needed=needed)
     return replace(leftover, needed=needed, size=spare)

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import NotFoundError, RecordError, StorageError
+from tracker.format.files import PARTIAL
 from tracker.format.layout import MANIFEST, REMOVED
-from tracker.record import artifacts, neighbours, store_listing
+from tracker.record import artifacts, mlflow_bar, neighbours, store_listing
 from tracker.record.flavor_file import LOADER
 
 if TYPE_CHECKING:
@@ -80,12 +81,13 @@ def folders(client: Client, experiment_id: str, known: Collection[str]) -> list[
     if directory is not None:
         found = list(_local(directory))
     else:
-        ids = store_listing.folder_names(location)
+        ids = store_listing.names(location)
         found = [_remote(f"{location}/{id_}/artifacts", id_) for id_ in ids if _is_id(id_)]
     if all(folder.id in known for folder in found):
         return found
     runs = store_listing.runs_by_output(client, experiment_id)
-    return [each if each.id in known else _examined(client, each, runs) for each in found]
+    examined = (each if each.id in known else _examined(client, each, runs) for each in found)
+    return [folder for folder in examined if folder is not None]
 
 
 def _is_id(name: str) -> bool:
@@ -126,11 +128,14 @@ def _remote(uri: str, id_: str) -> Folder:
     return Folder(id_, uri, 0.0, None)
 
 
-def _examined(client: Client, folder: Folder, runs: dict[str, str]) -> Folder:
-    """Return what can be told of a folder that belongs to no logged model."""
-    manifest = _read(folder, MANIFEST) or _read(folder, REMOVED) or {}
+def _examined(client: Client, folder: Folder, runs: dict[str, str]) -> Folder | None:
+    """Return what can be told of a folder that belongs to no logged model; None if it is empty."""
+    there = store_listing.names(folder.artifact_uri) if folder.sizes is None else {*folder.sizes}
+    if not there and folder.sizes is None:
+        return None  # stores of files keep folders that have nothing in them
+    manifest = _read(folder, MANIFEST, there) or _read(folder, REMOVED, there) or {}
     run_id = runs.get(folder.id) or str(manifest.get("run_id") or "")
-    is_ours = bool(manifest) or _has_our_flavor(folder)
+    is_ours = bool(manifest) or _has_our_flavor(folder, there) or _is_half_written(there)
     is_known = is_ours and (folder.id in runs or store_listing.has_run(client, run_id))
     created_at: Any = manifest.get("created_at")
     changed_at = folder.changed_at
@@ -148,27 +153,35 @@ def _examined(client: Client, folder: Folder, runs: dict[str, str]) -> Folder:
     )
 
 
-def _read(folder: Folder, name: str) -> dict[str, Any] | None:
+def _is_half_written(there: Collection[str]) -> bool:
+    """Return whether it is what a save leaves that did not come to its end."""
+    is_half = any(name.endswith((PARTIAL, ".safetensors")) for name in there)
+    return is_half and _MLMODEL not in there
+
+
+def _read(folder: Folder, name: str, there: Collection[str]) -> dict[str, Any] | None:
     """Return a small JSON file of a folder, or None if there is none."""
     try:
-        found = json.loads(_bytes(folder, name) or b"")
+        found = json.loads(_bytes(folder, name, there) or b"")
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
 
-def _has_our_flavor(folder: Folder) -> bool:
-    return f"loader_module: {LOADER}".encode() in (_bytes(folder, _MLMODEL) or b"")
+def _has_our_flavor(folder: Folder, there: Collection[str]) -> bool:
+    return f"loader_module: {LOADER}".encode() in (_bytes(folder, _MLMODEL, there) or b"")
 
 
-def _bytes(folder: Folder, name: str) -> bytes | None:
+def _bytes(folder: Folder, name: str, there: Collection[str]) -> bytes | None:
+    if name not in there:
+        return None
     if folder.sizes is not None:
         path = Path(folder.artifact_uri, name)
         try:
             return path.read_bytes() if folder.sizes.get(name, _TOO_LARGE) < _TOO_LARGE else None
         except OSError:
             return None
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, mlflow_bar.hidden():
         try:
             return neighbours.download_file(folder.artifact_uri, name, Path(temporary)).read_bytes()
         except (NotFoundError, RecordError):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracker import catalog, settings
+from tracker import catalog
 from tracker.deleting import run
 from tracker.deleting.policy import Judgement, Plan
 from tracker.deleting.run import Deleted
 from tracker.errors import NotFoundError
 from tracker.record import listing, runs
-from tracker.record.boundary import check_reachable, connect
+from tracker.record.boundary import check_reachable, connect, tracking_uri
 from tracker.record.experiments import names
 from tracker.record.inventory import Holding, holdings
 from tracker.retention import Retention
@@ -61,7 +61,7 @@ def plan(
         NotFoundError: There is no such run or experiment, or no catalog.
         RecordError: MLflow can't be reached, or can't say what is registered.
     """
-    uri = settings.tracking_uri()
+    uri = tracking_uri()
     catalog.open_for_reindexing(uri)  # makes no database where there is none
     check_reachable(uri)
     client = connect(uri)
