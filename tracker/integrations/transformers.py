@@ -146,7 +146,7 @@ class TrackerCallback(TrainerCallback):
         training = self._begun(args, state, control)
         self._training = None
         in_folder = state.best_model_checkpoint
-        wanted = args.load_best_model_at_end and not in_folder and state.best_global_step
+        wanted = args.load_best_model_at_end and not (in_folder and self.checkpoint_folders)
         best = training.finish(state.best_global_step if wanted else None, kwargs["model"])
         if best is not None:
             state.best_model_checkpoint = best

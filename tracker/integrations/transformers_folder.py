@@ -17,6 +17,7 @@ from tracker.errors import InvalidArgumentError, StorageError
 from tracker.integrations.transformers_contents import (
     ARGUMENTS_FILE,
     CONFIG_FILE,
+    GENERATION_FILE,
     made_processing_class,
     write_files,
 )
@@ -102,11 +103,14 @@ def _write_resumable(checkpoint: Checkpoint, folder: Path) -> None:
             f"TrackerCallback: it has no {STATE_FILE}. tracker.resume() loads weights and "
             "optimizer of any checkpoint into live objects."
         )
-    write_files(folder, {name: files[name] for name in (STATE_FILE, CONFIG_FILE) if name in files})
-    if _ADAPTER in files or any(name.endswith(f"/{_ADAPTER}") for name in files):
+    write_files(folder, {STATE_FILE: files[STATE_FILE]})
+    if _are_adapters(files):
         _save_pretrained(checkpoint.load_model(verify=False), folder)
     else:
+        # Under the names that the live model has for them: Transformers saves some under others,
+        # which the Trainer does not find when it resumes.
         checkpoint.export(folder / _WEIGHTS, format="safetensors")
+        write_files(folder, {name: files[name] for name in (CONFIG_FILE,) if name in files})
     for name, state in _training_files(stored).items():
         with open(folder / name, "wb") as file:
             torch.save(state, file)
@@ -219,10 +223,15 @@ def save_pretrained_folder(
         folder.mkdir()
         _save_pretrained(model, folder)
         for name, content in files.items():
-            if _is_of_a_model(name) and not (folder / name).exists():
+            of_the_base = _are_adapters(files) and name in (CONFIG_FILE, GENERATION_FILE)
+            if _is_of_a_model(name) and not of_the_base and not (folder / name).exists():
                 write_files(folder, {name: content})
         os.replace(folder, target)
     return target
+
+
+def _are_adapters(files: Mapping[str, bytes]) -> bool:
+    return any(name.rpartition("/")[2] == _ADAPTER for name in files)
 
 
 def _is_of_a_model(name: str) -> bool:
