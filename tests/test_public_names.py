@@ -27,6 +27,7 @@ DOCUMENTED = [
     "Retention",
     "TrackerError",
     "__version__",
+    "autolog",
     "best_checkpoint",
     "best_checkpoints",
     "best_of_each_run",

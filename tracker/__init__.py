@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from tracker.checkpoint import Checkpoint
     from tracker.errors import TrackerError
+    from tracker.integrations.autolog import autolog
     from tracker.loading.checkpoint_diff import CheckpointDiff
     from tracker.loading.report import LoadReport
     from tracker.pending import PendingCheckpoint
@@ -62,6 +63,7 @@ _HOMES = {
     "ResumeReport": "tracker.rehearsal.report",
     "Retention": "tracker.retention",
     "TrackerError": "tracker.errors",
+    "autolog": "tracker.integrations.autolog",
     "best_checkpoint": "tracker.api",
     "best_checkpoints": "tracker.api",
     "best_of_each_run": "tracker.api",
@@ -96,6 +98,7 @@ __all__ = [
     "Retention",
     "TrackerError",
     "__version__",
+    "autolog",
     "best_checkpoint",
     "best_checkpoints",
     "best_of_each_run",

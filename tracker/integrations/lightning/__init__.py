@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 from tracker.integrations.lightning.versions import is_standalone_wanted
 
 if TYPE_CHECKING or not is_standalone_wanted():
-    from tracker.integrations.lightning.for_lightning import TrackerCheckpoint, TrackerCheckpointIO
+    from tracker.integrations.lightning.for_lightning import (
+        AutomaticCheckpoint,
+        TrackerCheckpoint,
+        TrackerCheckpointIO,
+    )
 else:
     from tracker.integrations.lightning.for_pytorch_lightning import (
+        AutomaticCheckpoint,
         TrackerCheckpoint,
         TrackerCheckpointIO,
     )
 
-__all__ = ["TrackerCheckpoint", "TrackerCheckpointIO"]
+__all__ = ["AutomaticCheckpoint", "TrackerCheckpoint", "TrackerCheckpointIO"]

@@ -42,6 +42,9 @@ class SavesToMlflow(_ModelCheckpoint):
     import_name: ClassVar[str]
     """The name that this Lightning is imported by."""
 
+    is_automatic: ClassVar[bool] = False
+    """Whether it does nothing beside one that the user has given to the Trainer."""
+
     trainer_class: ClassVar[type[Any]]
     logger_class: ClassVar[type[Any]]
     io_class: ClassVar[type[ReadsAndWritesUris]]
@@ -121,6 +124,9 @@ class SavesToMlflow(_ModelCheckpoint):
         """
         self._check_trainer(trainer)
         io = self._io(trainer)
+        if self not in _callbacks(trainer):
+            self.save_top_k, self.save_last, self.save_on_exception = 0, None, False
+            return
         if stage != "fit" or trainer.fast_dev_run:
             return
         found: Any = self._found_run(trainer, io) if trainer.is_global_zero else None
@@ -312,7 +318,9 @@ class SavesToMlflow(_ModelCheckpoint):
 
 
 def _callbacks(trainer: Any) -> list[SavesToMlflow]:
-    return [each for each in trainer.callbacks if isinstance(each, SavesToMlflow)]
+    """Return those that save: one of `tracker.autolog` does so where there are no others."""
+    found = [each for each in trainer.callbacks if isinstance(each, SavesToMlflow)]
+    return [each for each in found if not each.is_automatic] or found
 
 
 def _held(trainer: Any) -> set[str]:

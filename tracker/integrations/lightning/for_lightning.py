@@ -16,7 +16,7 @@ except ModuleNotFoundError as error:
 from tracker.integrations.lightning.callback import SavesToMlflow
 from tracker.integrations.lightning.checkpoint_io import ReadsAndWritesUris
 
-__all__ = ["TrackerCheckpoint", "TrackerCheckpointIO"]
+__all__ = ["AutomaticCheckpoint", "TrackerCheckpoint", "TrackerCheckpointIO"]
 
 
 class TrackerCheckpointIO(ReadsAndWritesUris, CheckpointIO):
@@ -88,3 +88,9 @@ class TrackerCheckpoint(SavesToMlflow, ModelCheckpoint):
     trainer_class = Trainer
     logger_class = MLFlowLogger
     io_class = TrackerCheckpointIO
+
+
+class AutomaticCheckpoint(TrackerCheckpoint):
+    """What `tracker.autolog` gives a Trainer; it does nothing beside a `TrackerCheckpoint`."""
+
+    is_automatic = True
