@@ -28,6 +28,7 @@ from tests.integrations.transformers_training import (
 )
 from tests.training import log, same
 from tracker import Checkpoint
+from tracker.api import sync
 from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
 from tracker.integrations.transformers import (
     TrackerCallback,
@@ -449,3 +450,36 @@ def test_arguments_that_can_not_be_followed_are_refused_when_training_begins(
 def test_a_retention_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="retention=3"):
         TrackerCallback(retention=3)  # type: ignore[arg-type]
+
+
+def test_a_training_that_is_begun_again_after_an_exception_stays_in_its_run() -> None:
+    ours = callback()
+    made = trainer(ours, Interrupting(), num_train_epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        made.train()
+    made.remove_callback(Interrupting)
+    made.train()
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    assert mlflow.active_run() is None
+
+
+def test_while_mlflow_is_not_asked_a_training_waits_on_the_disk_for_one_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRACKER_OFFLINE", "1")
+    made = trainer(callback(), num_train_epochs=2, load_best_model_at_end=True)
+    with pytest.warns(TrackerWarning, match=r"load_best_model_at_end: .* can't be loaded"):
+        made.train()
+    assert runs() == []
+    monkeypatch.delenv("TRACKER_OFFLINE")
+    sync()
+    assert steps() == [16, 32]
+    assert len(runs()) == 1
+
+
+def test_a_compiled_model_is_logged_as_what_was_compiled() -> None:
+    trainer(callback(), max_steps=1, torch_compile=True, torch_compile_backend="eager").train()
+    checkpoint = tracker.get_checkpoint()
+    assert checkpoint.model_class.endswith(":ViTForImageClassification")
+    assert checkpoint.load_model()

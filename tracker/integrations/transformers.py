@@ -100,6 +100,7 @@ class TrackerCallback(TrainerCallback):
             run_id=self.run_id,
             run_name=args.run_name,
             retention=None if isinstance(kept, str) else kept,
+            started=None if self._training is None else self._training.started,
         )
         self._due = None
 

@@ -99,15 +99,26 @@ class Training:
         run_id: The run to log to; by default the active one, or one that is started.
         run_name: The name of a run that is started.
         retention: Which checkpoints stay.
+        started: The run that a training before, which did not come to its end, has started.
+
+    Attributes:
+        run_id: The run, once it is known.
+        started: The run, if it is to be ended with the training.
     """
 
     def __init__(
-        self, *, run_id: str | None, run_name: str | None, retention: Retention | None
+        self,
+        *,
+        run_id: str | None,
+        run_name: str | None,
+        retention: Retention | None,
+        started: str | None = None,
     ) -> None:
         self.run_id = run_id or active_run_id()
         self._run_name = run_name
         self._retention = retention
-        self._started: str | None = None
+        self.started = started if started is not None and started == self.run_id else None
+        self._is_settled = False
         self._logged: dict[int, PendingCheckpoint] = {}
         self._metrics: Mapping[str, float] = {}
         self._beside: dict[str, bytes] | None = None
@@ -131,11 +142,8 @@ class Training:
 
     def _log(self, moment: Moment, step: int, metrics: Mapping[str, float]) -> PendingCheckpoint:
         writes = bool(moment.state.is_world_process_zero)
-        if writes and self.run_id is None:
-            # Others may have started one meanwhile, to log metrics.
-            self.run_id = active_run_id()
-            if self.run_id is None:
-                self.run_id = self._started = start_run(self._run_name)
+        if writes:
+            self._find_run()
         arguments: dict[str, Any] = {
             "epoch": epoch_of(moment.state),
             "step": step,
@@ -159,6 +167,16 @@ class Training:
                     TrackerWarning,
                     stacklevel=5,
                 )
+
+    def _find_run(self) -> None:
+        """Settle once which run it is; None where MLflow can't be asked, which then stays so."""
+        if self._is_settled:
+            return
+        # Others may have started one meanwhile, to log metrics.
+        self.run_id = self.run_id or active_run_id()
+        if self.run_id is None:
+            self.run_id = self.started = start_run(self._run_name)
+        self._is_settled = True
 
     def _files(self, moment: Moment) -> dict[str, bytes]:
         if self._beside is None:
@@ -210,8 +228,8 @@ class Training:
         finally:
             # The other ranks wait for it, whatever became of this one.
             best = _told_by_the_first(best) if best_step is not None else None
-            if self._started is not None:
-                end_run(self._started)
+            if self.started is not None:
+                end_run(self.started)
         if best is not None:
             as_checkpoint(best).load_into(model)
         return best
