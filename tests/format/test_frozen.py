@@ -83,3 +83,14 @@ def test_version_1_1_refers_to_an_earlier_checkpoint():
     assert equal.data_ptr() != stored.tensor("model", "renamed").data_ptr()
     # The first one needs nobody.
     open_checkpoint(version / first).verify()
+
+
+def test_version_1_2_has_tensors_that_several_processes_wrote():
+    stored = open_checkpoint(FROZEN / "v1_2" / "checkpoint")
+    entries = stored.manifest.tensors["model"]
+    assert [part.shape for part in entries["rows"].parts] == [(2, 2), (2, 2), (2, 2), (1, 2)]
+    assert len(entries["tiles"].files) == 4
+    # Two stripes of one tensor lie in one file, under two names.
+    assert [part.tensor for part in entries["stripes"].parts] == [None, None, "stripes#2"]
+    assert stored.tensor("model", "tied") is stored.tensor("model", "rows")
+    stored.verify()

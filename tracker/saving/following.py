@@ -170,6 +170,7 @@ def _error(told: Mapping[str, Any]) -> TrackerError:
         if plain and kind is not errors.UnstorableError
         else DistributedError(f"Rank 0 failed: {told['type']}: {message}")
     )
+    error.add_note("This is what rank 0 ended with, which leads the checkpoint.")
     for note in told.get("notes", []):
         error.add_note(str(note))
     return error
