@@ -258,7 +258,7 @@ def made(table: dict[str, tuple[float, tuple[int, ...]]], tie: bool) -> dict[str
     }
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(epochs, st.booleans())
 def test_every_checkpoint_of_any_run_is_read_as_it_was(tmp_path_factory, epochs, tie):
     run = Run(tmp_path_factory.mktemp("run"))

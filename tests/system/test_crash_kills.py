@@ -19,7 +19,7 @@ from .crashing_training import CHECKPOINTS, EPOCHS
 pytestmark = pytest.mark.system
 
 KILLS = int(os.environ.get("TRACKER_TEST_KILLS", "60"))
-"""What a change of saving should be tried with is a thousand; see CONTRIBUTING.md."""
+"""A change of saving should be tried with a thousand; see CONTRIBUTING.md."""
 
 KILLS_PER_STORE = 10
 KILLS_OFFLINE = 16
