@@ -212,6 +212,16 @@ def test_a_python_iterator_is_named_and_put_back(shop: Workshop) -> None:
     assert data.__length_hint__() == 40
 
 
+def test_a_cause_is_confirmed_in_a_training_that_has_begun(shop: Workshop) -> None:
+    noise = torch.Generator().manual_seed(3)
+
+    def step() -> Tensor:
+        return shop.train(torch.randn(8, 64, generator=noise))
+
+    step()
+    assert names(shop.verify(step)) == {"noise": ("generator", True)}
+
+
 def test_a_scheduler_and_an_average_are_lost_though_the_steps_do_not_show_it(
     shop: Workshop,
 ) -> None:
@@ -231,6 +241,50 @@ def test_a_scheduler_and_an_average_are_lost_though_the_steps_do_not_show_it(
     assert not report
     assert same([schedule.state_dict(), average.state_dict()], before)
     assert shop.verify(step, scheduler=schedule, state={"average": average})
+
+
+def test_gradients_that_are_accumulated_are_named(shop: Workshop) -> None:
+    def step() -> Tensor:
+        x = torch.randn(8, 64)
+        loss = nn.functional.mse_loss(shop.model(x), x)
+        loss.backward()
+        shop.optimizer.step()
+        return loss
+
+    step()
+    before = shop.states()
+    assert names(shop.verify(step)) == {"the model's gradients": ("gradients", True)}
+    assert same(shop.states(), before)
+
+
+class Endless:
+    """Begins its loader anew where it ends, and remembers what it saw."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self.shop = shop
+        self.loader = DataLoader(DIGITS, batch_size=32)
+        self.batches = iter(self.loader)
+        self.losses: list[float] = []
+
+    def __call__(self) -> dict[str, Any]:
+        try:
+            (x,) = next(self.batches)
+        except StopIteration:
+            self.batches = iter(self.loader)
+            (x,) = next(self.batches)
+        self.losses.append(self.shop.train(x).item())
+        return {"loss": self.losses[-1]}
+
+
+def test_what_only_remembers_is_not_named_though_the_loader_ends(shop: Workshop) -> None:
+    trainer = Endless(shop)
+    batches = trainer.batches
+    next(batches)
+
+    assert names(shop.verify(trainer)) == {"step.batches": ("loader", True)}
+    assert trainer.batches is batches
+    assert trainer.losses == []
+    assert same(next(trainer.batches)[0], DIGITS.tensors[0][32:64])
 
 
 class Forgetful(nn.Module):

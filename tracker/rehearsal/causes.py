@@ -23,6 +23,10 @@ _REMEDIES: dict[Kind, str] = {
     "buffer": "Register it with persistent=True, or make it again from what is restored",
     "module": _WITH_STATE,
     "object": _WITH_STATE,
+    "gradients": (
+        "Gradients that are being accumulated are in no checkpoint: log it after optimizer.step() "
+        "and zero_grad()"
+    ),
     "iterator": (
         "A new process begins it anew: draw batches from a StatefulDataLoader of torchdata, or log "
         "where it begins"
@@ -40,6 +44,8 @@ def lost_thing(thing: Thing, confirmed: bool) -> NotRestored:
     changed = f"{thing.label} that the steps have changed and no checkpoint brings back"
     if thing.kind == "iterator":
         changed = f"{thing.label} that has moved on and does not go back"
+    if thing.kind == "gradients":
+        changed = "the steps add to gradients that were there, and those are not put back"
     if thing.kind == "random":
         changed = "random numbers were drawn from it, and it is not put back"
     return NotRestored(thing.name, thing.kind, changed, f"{remedy}.", confirmed)

@@ -86,12 +86,13 @@ class _Rehearsal:
         self.count = len(self._first)
         if self._first[-1].error:
             raise _failed(self._first[-1], self.count)
-        self._moved = [t for t in stage.things if t.read() != stage.fingerprints[id(t)]]
         drawn = stage.loaders.drawn()
+        self._names = stage.names()
         resumed = stage.resume()
         self._lost_components = [*component_differences(stage.before, resumed)]
-        self._suspects = [t for t in stage.things if t.read() != stage.fingerprints[id(t)]]
+        self._suspects = [thing for thing in stage.things if stage.has_moved(thing)]
         self._second = stage.replay(steps)
+        self._names = stage.names() | self._names
         # Those that the first steps have made, and go on with, are of this pass alone.
         drawn += [each for each in stage.loaders.drawn() if each not in drawn]
         self._loaders = [each for each in drawn if not stage.loaders.is_given(each)]
@@ -134,17 +135,11 @@ class _Rehearsal:
 
     def _differs_without(self, left_out: Thing | Watched | None) -> bool:
         """Replay with everything put back but one thing; return whether it differs."""
-        back = [thing for thing in self._suspects if thing is not left_out]
-        replayed = self._stage.replay(
-            self.count, back, same_batches=not isinstance(left_out, Watched)
-        )
-        return bool(compare(self._first, replayed))
+        return bool(compare(self._first, self._stage.replay_with_all(self.count, left_out)))
 
     def _unexplained(self) -> Verdict:
         """Replay twice more to tell chance from what is out of sight."""
-        one, other = (
-            self._stage.replay(self.count, self._suspects, same_batches=True) for _ in range(2)
-        )
+        one, other = (self._stage.replay_with_all(self.count) for _ in range(2))
         again = compare(one, other)
         inputs_differ = any(d.what == "input" for d in (*self.differences, *again))
         if not any(each.kind in ("loader", "iterator") for each in self.not_restored):
@@ -154,10 +149,8 @@ class _Rehearsal:
         return "nondeterministic" if again and not inputs_differ else "unknown"
 
     def _name_of(self, watched: Watched) -> str:
-        return next(
-            (t.name for t in self._stage.look_again() if t.subject is watched.iterator),
-            type(watched.iterator).__name__.lstrip("_"),
-        )
+        unnamed = type(watched.iterator).__name__.lstrip("_")
+        return self._names.get(id(watched.iterator), unnamed)
 
 
 def _failed(step: Step, number: int) -> InvalidArgumentError:

@@ -7,10 +7,11 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
     "random", "generator", "loader", "iterator", "optimizer", "scheduler", "buffer", "module",
-    "object", "variable", "unknown",
+    "object", "gradients", "variable",
 ]  # fmt: skip
 """``random``: a global generator; ``buffer``: one of the model that is not in its state_dict;
-``object``: anything else with a ``state_dict()``; ``variable``: a plain value or a container."""
+``object``: anything else with a ``state_dict()``; ``gradients``: the model's; ``variable``: any
+other value."""
 
 Verdict: TypeAlias = Literal["exact", "not restored", "nondeterministic", "unknown"]
 

@@ -24,7 +24,6 @@ from tracker.rehearsal.things import (
     as_thing,
     buffer_thing,
     cell_thing,
-    is_content,
     iterator_thing,
     loader_thing,
     slot_thing,
@@ -34,6 +33,9 @@ _MAX_VISITED = 20_000
 _MAX_ITEMS = 1_000
 _FOREIGN = frozenset({"mlflow", "numpy", "sqlalchemy", "tracker", "wrapt", "torch"})
 _OF_TORCH = ("torch.utils.data",)
+_FIXED = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, nn.Module)
+"""What a step does not exchange."""
+
 _NOT_ATTRIBUTES = frozenset({"_parameters", "_buffers", "_modules", "training"})
 
 
@@ -90,8 +92,8 @@ class _Search:
             self._pending.append((value, name))
 
     def _slot(self, holder: Any, key: str, value: Any, name: str) -> None:
-        """Note a place that holds plain content; look into what else it holds."""
-        if is_content(value) and id(value) not in self._shared:
+        """Note a place that may come to hold another value; look into what it holds."""
+        if id(value) not in self._shared and not isinstance(value, _FIXED):
             self._found.append(slot_thing(holder, key, name))
         self._push(value, name)
 
@@ -131,7 +133,7 @@ class _Search:
                 value = cell.cell_contents
             except ValueError:  # a variable that has no value yet
                 continue
-            if is_content(value) and id(value) not in self._shared:
+            if id(value) not in self._shared and not isinstance(value, _FIXED):
                 self._found.append(cell_thing(cell, key))
             self._push(value, key)
         for key in _names_used(code):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,20 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader
 
 from tracker.architecture.wrappers import unwrapped
-from tracker.format import StoredCheckpoint
+from tracker.format import open_checkpoint
 from tracker.loading.resume import resume_training
+from tracker.rehearsal.loaders import Watched
 from tracker.rehearsal.passes import Components, Scene, Step
 from tracker.rehearsal.search import reachable
 from tracker.rehearsal.stored import store
-from tracker.rehearsal.things import PutBack, Thing, as_thing, keep_tensors, random_things
+from tracker.rehearsal.things import (
+    PutBack,
+    Thing,
+    as_thing,
+    gradients_thing,
+    keep_tensors,
+    random_things,
+)
 from tracker.rehearsal.watching import Loaders, instances_of
 from tracker.training import random_state
 from tracker.training.stateful import as_stateful
@@ -47,12 +55,14 @@ class Stage:
         self._resumable = {**parts, "state": _with_state(parts["state"])}
         self._scene = Scene(model, **self._parts)
         self.loaders = Loaders([p for p in self._scene.parts.values() if isinstance(p, DataLoader)])
-        self._stored: StoredCheckpoint = store(folder, unwrapped(model), **self._parts)
+        self._folder = folder
+        store(folder, unwrapped(model), **self._parts)
         self.notes: list[str] = []
         given = {id(model): "model", id(unwrapped(model)): "model"}
         given |= {id(part): name for name, part in self._scene.parts.items()}
         self._given = given
-        self.things = [*random_things(), *self.look_again()]
+        gradients = gradients_thing(unwrapped(model))
+        self.things = [*random_things(), gradients, *self.look_again()]
         self.things += _elsewhere(unwrapped(model), {*given, *(id(t.subject) for t in self.things)})
         self.fingerprints = {id(thing): thing.read() for thing in self.things}
         self._undo: dict[int, PutBack | None] = {id(thing): thing.keep() for thing in self.things}
@@ -71,33 +81,46 @@ class Stage:
         self.loaders.look_again()
         return done
 
-    def replay(
-        self, count: int, put_back: Collection[Thing] = (), *, same_batches: bool = False
-    ) -> list[Step]:
-        """Resume, put some things back by hand, and run the steps once more.
+    def replay(self, count: int) -> list[Step]:
+        """Resume, and run the steps once more."""
+        self.resume()
+        self.loaders.begin_pass(again=False)
+        return self._scene.run(self._step, count)
+
+    def replay_with_all(self, count: int, left_out: object = None) -> list[Step]:
+        """Resume, put back by hand what no checkpoint has, and run the steps once more.
 
         Args:
             count: How many steps.
-            put_back: What no checkpoint has.
-            same_batches: Give the batches of the first pass again, where a loader is not resumed.
+            left_out: A thing that is not put back; or what watches an iterator: then no batches
+                are given again.
         """
         self.resume()
-        for thing in put_back:
+        for thing in self.things:
             undo = self._undo[id(thing)]
-            if undo is not None:
+            if thing is not left_out and undo is not None and self.has_moved(thing):
                 undo()
-        self.loaders.begin_pass(again=same_batches)
+        self.loaders.begin_pass(again=not isinstance(left_out, Watched))
         return self._scene.run(self._step, count)
+
+    def has_moved(self, thing: Thing) -> bool:
+        """Return whether a thing is not what it was before the first step."""
+        return thing.read() != self.fingerprints[id(thing)]
 
     def resume(self) -> Components:
         """Resume from the checkpoint; return what is there then."""
-        resume_training(self._stored, model=self._model, **self._resumable)
+        # Opened each time: tensors are taken over as they are mapped, and trained on.
+        resume_training(open_checkpoint(self._folder), model=self._model, **self._resumable)
         self.loaders.resumed()
         return self._scene.components()
 
     def look_again(self) -> list[Thing]:
         """Return what the step can reach now."""
         return reachable(self._step, unwrapped(self._model), self._scene.parts)
+
+    def names(self) -> dict[int, str]:
+        """Return what the iterators of DataLoaders that the step can reach are called now."""
+        return {id(t.subject): t.name for t in self.look_again() if t.kind == "loader"}
 
     def can_put_back(self, thing: Thing) -> bool:
         """Return whether a thing can be put back to where it was before the first step."""
@@ -109,9 +132,9 @@ class Stage:
         for name, put_back in self._given_undo:
             self._try(name, put_back)
         for thing in self.things:
-            if thing.kind != "random" and thing.read() != self.fingerprints[id(thing)]:
+            if thing.kind != "random" and self.has_moved(thing):
                 self._try(f"{thing.name} ({thing.label})", self._undo[id(thing)])
-                if thing.read() != self.fingerprints[id(thing)]:
+                if self.has_moved(thing):
                     self.notes.append(f"{thing.name} ({thing.label}) could not be put back")
         self.loaders.leave()
         random_state.restore(self._numbers)
@@ -126,7 +149,7 @@ class Stage:
     def _ways_back(self) -> list[tuple[str, PutBack]]:
         inner = unwrapped(self._model)
         tensors = dict((*inner.named_parameters(), *inner.named_buffers()))
-        ways = [("model", keep_tensors(tensors)), ("gradients", _keep_gradients(inner))]
+        ways = [("model", keep_tensors(tensors))]
         for name, part in self._scene.parts.items():
             thing = as_thing(part, name, frozenset())
             undo = thing.keep() if thing is not None else None
@@ -149,22 +172,6 @@ def _with_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not isinstance(state, Mapping):
         return state
     return {name: part for name, part in state.items() if as_stateful(part) is not None}
-
-
-def _keep_gradients(model: nn.Module) -> PutBack:
-    before = [
-        (each, each.grad, None if each.grad is None else each.grad.detach().clone())
-        for each in model.parameters()
-    ]
-
-    def put_back() -> None:
-        for parameter, gradient, value in before:
-            parameter.grad = gradient
-            if gradient is not None and value is not None:
-                with torch.no_grad():
-                    gradient.copy_(value)
-
-    return put_back
 
 
 def _elsewhere(model: nn.Module, known: set[int]) -> list[Thing]:

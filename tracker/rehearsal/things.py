@@ -124,6 +124,34 @@ def keep_tensors(tensors: dict[str, Tensor]) -> PutBack:
     return put_back
 
 
+def gradients_thing(model: nn.Module) -> Thing:
+    """Return the gradients that wait in a model's parameters."""
+    return Thing(
+        "the model's gradients",
+        "gradients",
+        "the gradients in .grad",
+        lambda: fingerprint([each.grad for each in model.parameters()]),
+        lambda: _keep_gradients(model),
+        model,
+    )
+
+
+def _keep_gradients(model: nn.Module) -> PutBack:
+    before = [
+        (each, each.grad, None if each.grad is None else each.grad.detach().clone())
+        for each in model.parameters()
+    ]
+
+    def put_back() -> None:
+        for parameter, gradient, value in before:
+            parameter.grad = gradient
+            if gradient is not None and value is not None:
+                with torch.no_grad():
+                    gradient.copy_(value)
+
+    return put_back
+
+
 def buffer_thing(module: nn.Module, key: str, name: str) -> Thing:
     """Return a buffer that is in no state_dict, by its place: it may be replaced."""
     return Thing(
