@@ -61,6 +61,17 @@ def remove_all(engine: Engine, checkpoint_ids: Collection[str]) -> None:
             delete_checkpoints(connection, ids)
 
 
+def remove_of_run(engine: Engine, run_id: str, checkpoint_ids: Collection[str]) -> None:
+    """Take checkpoints of one run out of the catalog; ids of other runs are left alone."""
+    for ids in _in_parts(checkpoint_ids):
+        query = select(Checkpoint.id).where(Checkpoint.id.in_(ids), Checkpoint.run_id == run_id)
+        with reading(engine) as connection:
+            known = connection.execute(query).scalars().all()
+        if known:
+            with writing(engine, f"run {run_id}") as connection:
+                delete_checkpoints(connection, known)
+
+
 def all_ids(engine: Engine) -> set[str]:
     """Return the ids of all checkpoints."""
     with reading(engine) as connection:

@@ -52,8 +52,9 @@ def delete(client: Client, engine: Engine, holding: Holding, *, by: str) -> tupl
     except RecordUnreachableError:
         raise
     except RecordError:
-        _restore(client, engine, holding)
-        raise
+        if _is_restored(client, engine, holding):
+            raise
+        is_kept = False
     announce("retired", holding.id)
     if is_kept:
         release(client, holding)
@@ -61,11 +62,15 @@ def delete(client: Client, engine: Engine, holding: Holding, *, by: str) -> tupl
     return clear(client, holding)
 
 
-def _restore(client: Client, engine: Engine, holding: Holding) -> None:
-    """Let one be a checkpoint again that MLflow did not let us delete."""
-    retention.restore(client, holding.id)
+def _is_restored(client: Client, engine: Engine, holding: Holding) -> bool:
+    """Let one be a checkpoint again that MLflow did not let us delete; False if others have."""
+    try:
+        retention.restore(client, holding.id)
+    except NotFoundError:
+        return False
     if holding.record is not None:
         put(engine, holding.record)
+    return True
 
 
 def clear(client: Client, holding: Holding) -> tuple[Left, str]:

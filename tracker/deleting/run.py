@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from tracker.deleting.order import Left, delete
-from tracker.deleting.policy import Judgement, Plan, judge, newest_first
+from tracker.deleting.policy import Plan, judge
 from tracker.deleting.protection import protected
+from tracker.deleting.telling import tell
 from tracker.errors import TrackerError
 from tracker.record.inventory import Holding, holdings
 from tracker.retention import Retention
@@ -17,9 +18,6 @@ from tracker.types import CheckpointRecord
 if TYPE_CHECKING:
     from tracker.catalog import Engine
     from tracker.record.boundary import Client
-
-Place: TypeAlias = tuple[int | None, int | None]
-"""Epoch and step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,37 +75,6 @@ def plan_run(
     return judge(records, retention, protected(client, run_id, candidates)), found
 
 
-def plan_given_up(
-    client: Client, newest: CheckpointRecord, places: Collection[Place]
-) -> tuple[Plan, dict[str, Holding]]:
-    """Judge the checkpoints that a training has given up one by one; nothing is touched.
-
-    Args:
-        client: MLflow.
-        newest: A checkpoint of the training that is in MLflow; it stays.
-        places: Epoch and step of what was given up, of the same run and class of model.
-
-    Returns:
-        See `plan_run`.
-
-    Raises:
-        RecordError: MLflow refused, could not be reached, or can't say what is registered.
-    """
-    found = {
-        each.id: each
-        for each in holdings(client, newest.experiment_id, newest.experiment, run_id=newest.run_id)
-        if each.record is not None and each.record.model_class == newest.model_class
-    }
-    records = [each.record for each in found.values() if each.record is not None]
-    goes = {r.id for r in records if (r.epoch, r.step) in places and r.id != newest.id}
-    stays = protected(client, newest.run_id, [found[id_] for id_ in goes]) if goes else {}
-    judgements = [
-        Judgement(record, () if record.id in goes - {*stays} else (stays.get(record.id, "kept"),))
-        for record in sorted(records, key=newest_first)
-    ]
-    return Plan(judgements), found
-
-
 def execute(
     client: Client,
     engine: Engine,
@@ -138,4 +105,7 @@ def execute(
             deleted = Deleted(record, "files", str(error), failed=True)
         done.append(deleted)
         seen(deleted)
+    for (run_id, model_class), by in newest.items():
+        of_model = (d.record for d in done if not d.failed and d.record.model_class == model_class)
+        tell(client, run_id, by, [record.id for record in of_model if record.run_id == run_id])
     return done

@@ -2,8 +2,9 @@
 
 Where nothing has changed that takes two requests: for the experiments, and for the logged models
 updated since the last time. Deleted runs can't be asked for by time; a third request lists them,
-30 seconds after the last one at the earliest. Which logged models were deleted and which got
-metrics later MLflow does not tell: making the catalog again finds that, too.
+30 seconds after the last one at the earliest. Which logged models a retention has deleted, the
+newest of their run says. Which others were, and which got metrics later, nobody tells: making the
+catalog again finds that, too.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def update(engine: Engine, seen: Seen = lambda count: None) -> None:
 
     def enter(page: listing.Page) -> None:
         catalog.put_all(engine, [r for r in page.records if r.run_id not in deleted])
+        for run_id, ids in page.gone.items():
+            catalog.remove_of_run(engine, run_id, ids)
         seen(len(page.records))
 
     appeared = {id_: name for id_, name in names.items() if id_ not in before}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlflow.entities import LoggedModel, ViewType
 from mlflow.tracking import MlflowClient
 
 from tracker.record.boundary import mlflow_errors
-from tracker.record.tags import to_record
+from tracker.record.tags import LET_GO, to_record
 from tracker.types import CheckpointRecord
 
 _PAGE = 1000
@@ -30,10 +30,12 @@ class Page:
         records: The checkpoints.
         until: Everything that was updated before is in this page or an earlier one; milliseconds
             by the server's clock.
+        gone: By run, the ids of checkpoints that were deleted, as these records say.
     """
 
     records: list[CheckpointRecord]
     until: int
+    gone: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def pages(
@@ -62,7 +64,7 @@ def pages(
                 page_token=token,
             )
             until = found[-1].last_updated_timestamp if found else since
-            yield Page(_records(found, experiments), until)
+            yield Page(_records(found, experiments), until, _gone(found))
             if not found.token:
                 return
             # Many of the same millisecond are paged by number.
@@ -74,6 +76,16 @@ def _records(
 ) -> list[CheckpointRecord]:
     records = (to_record(model, experiments[model.experiment_id]) for model in models)
     return [record for record in records if record is not None]
+
+
+def _gone(models: Collection[LoggedModel]) -> dict[str, frozenset[str]]:
+    """Return by run what models say was deleted of it; of other runs they have nothing to say."""
+    found: dict[str, set[str]] = {}
+    for model in models:
+        for key, value in (model.tags or {}).items():
+            if key.startswith(LET_GO) and model.source_run_id:
+                found.setdefault(model.source_run_id, set()).update(value.split(","))
+    return {run_id: frozenset(ids) for run_id, ids in found.items()}
 
 
 def deleted_runs(experiment_ids: Collection[str]) -> set[str]:

@@ -13,8 +13,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tracker.record.boundary import mlflow_errors
-from tracker.record.tags import KEPT, KEPT_FILES, REFERENCES, REPLACED_BY
+from tracker.record.tags import KEPT, KEPT_FILES, LET_GO, REFERENCES, REPLACED_BY
 
+_IDS_IN_A_TAG = 100
 _REASON = "others refer to its files"
 
 
@@ -90,6 +91,25 @@ def hold(client: MlflowClient, model_id: str) -> None:
     """
     with mlflow_errors(f"keeping the files of {model_id}", client.tracking_uri):
         client.set_logged_model_tags(model_id, {KEPT: _REASON})
+
+
+def tell(client: MlflowClient, model_id: str, gone: Sequence[str]) -> None:
+    """Say on a checkpoint which others of its run were deleted, so that every mirror hears of it.
+
+    Args:
+        client: MLflow.
+        model_id: The checkpoint.
+        gone: The ids of the others.
+
+    Raises:
+        RecordError: MLflow refused or could not be reached.
+    """
+    chunks = [gone[start : start + _IDS_IN_A_TAG] for start in range(0, len(gone), _IDS_IN_A_TAG)]
+    tags = {f"{LET_GO}.{number}": ",".join(ids) for number, ids in enumerate(chunks)}
+    with mlflow_errors(f"noting on {model_id} what was deleted", client.tracking_uri):
+        client.set_logged_model_tags(model_id, tags)
+        # A tag alone does not make it one that was updated, which is what mirrors ask for.
+        client.finalize_logged_model(model_id, "READY")
 
 
 def restore(client: MlflowClient, model_id: str) -> None:

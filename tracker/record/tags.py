@@ -33,6 +33,10 @@ KEPT = PREFIX + "kept"
 KEPT_FILES = PREFIX + "kept_files"
 """Beside the former, where not all files stay: the names of those that do, separated by commas."""
 
+LET_GO = PREFIX + "let_go"
+"""How the names of tags begin, on a checkpoint, that hold the ids of those of its run that were
+deleted when it was the newest: MLflow tells nobody else that they are gone."""
+
 KEEP = PREFIX + "keep"
 """By this a user says that a checkpoint stays, whatever a retention says; see docs/retention.md."""
 
