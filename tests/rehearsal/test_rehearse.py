@@ -377,6 +377,20 @@ def test_what_is_different_each_time_is_not_taken_for_something_lost(shop: Works
     assert "gave other results each time" in str(report)
 
 
+def test_kernels_that_give_other_results_by_chance_are_told_as_torch_knows_them(
+    shop: Workshop,
+) -> None:
+    def step() -> Tensor:
+        loss = shop.train(torch.randn(8, 64))
+        last = int.from_bytes(os.urandom(2), "big")  # as threads do that write to one place
+        return loss + torch.zeros(2).put_(torch.tensor([0, 0]), torch.tensor([0.0, last])).sum()
+
+    report = shop.verify(step)
+    assert report.verdict == "nondeterministic"
+    assert any(note.startswith("torch says: put_ does not have a det") for note in report.notes)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_inputs_from_out_of_sight_are_told_to_be_so(shop: Workshop) -> None:
     report = shop.verify(lambda: shop.train(torch.full((8, 64), os.urandom(1)[0] / 255)))
     assert report.verdict == "unknown"

@@ -17,6 +17,7 @@ from torch import nn
 from tracker.errors import InvalidArgumentError
 from tracker.loading.into import check_model
 from tracker.rehearsal.causes import lost_component, lost_loader, lost_thing, unseen
+from tracker.rehearsal.kernels import kernels_by_chance
 from tracker.rehearsal.loaders import Watched
 from tracker.rehearsal.passes import Step, compare, component_differences
 from tracker.rehearsal.report import Difference, NotRestored, ResumeReport, Verdict
@@ -144,6 +145,10 @@ class _Rehearsal:
         inputs_differ = any(d.what == "input" for d in (*self.differences, *again))
         if not any(each.kind in ("loader", "iterator") for each in self.not_restored):
             self.notes += unseen(changes=bool(again), inputs_differ=inputs_differ)
+        if again and not inputs_differ:
+            with kernels_by_chance() as kernels:
+                self._stage.replay_with_all(self.count)
+            self.notes += [f"torch says: {each}" for each in kernels]
         if self.not_restored:
             return "not restored"
         return "nondeterministic" if again and not inputs_differ else "unknown"
