@@ -36,7 +36,7 @@ def copied(snapshot: Snapshot, pool: Pool | None = None) -> Snapshot:
 
 def copy_of(tensor: Tensor) -> Tensor:
     """Return what a checkpoint holds of one tensor."""
-    (copy,) = copied(snapshot_of(tensor=tensor)).training_tensors.values()
+    copy = copied(snapshot_of(tensor=tensor)).training_tensors["state.tensor"]
     return copy
 
 
