@@ -33,6 +33,7 @@ from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
 from tracker.integrations.transformers import (
     TrackerCallback,
     checkpoint_folder,
+    latest_checkpoint_folder,
     load_processing_class,
     save_pretrained_folder,
 )
@@ -483,3 +484,29 @@ def test_a_compiled_model_is_logged_as_what_was_compiled() -> None:
     checkpoint = tracker.get_checkpoint()
     assert checkpoint.model_class.endswith(":ViTForImageClassification")
     assert checkpoint.load_model()
+
+
+def test_a_script_that_is_started_again_goes_on_from_the_newest_checkpoint_that_is_whole() -> None:
+    made = trainer(callback(), num_train_epochs=2)
+    with latest_checkpoint_folder(made.model) as folder:
+        assert folder is None
+        made.train(resume_from_checkpoint=folder)
+    with latest_checkpoint_folder(made.model) as folder:
+        assert folder
+        assert Path(folder).name == "checkpoint-32"
+    newest = Path(tracker.get_checkpoint(step=32).record.artifact_uri)
+    (newest / "files" / "trainer_state.json").write_text("{}")
+    before = latest_checkpoint_folder(made.model, experiment="Default")
+    with pytest.warns(TrackerWarning, match="the one before it is tried"):
+        folder = before.__enter__()
+    assert folder
+    assert Path(folder).name == "checkpoint-16"
+    before.__exit__(None, None, None)
+
+
+def test_the_newest_checkpoint_of_another_class_is_not_taken() -> None:
+    log(epoch=1)
+    others = latest_checkpoint_folder(vision_transformer())
+    with pytest.warns(TrackerWarning, match="none of a .*ViTForImageClassification"):
+        assert others.__enter__() is None
+    others.__exit__(None, None, None)

@@ -22,11 +22,8 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from tracker.integrations.transformers_folder import (
-    checkpoint_folder,
-    load_processing_class,
-    save_pretrained_folder,
-)
+from tracker.integrations.transformers_export import load_processing_class, save_pretrained_folder
+from tracker.integrations.transformers_folder import checkpoint_folder, latest_checkpoint_folder
 from tracker.integrations.transformers_state import retention_of
 from tracker.integrations.transformers_training import Moment, Training
 from tracker.retention import Retention
@@ -35,6 +32,7 @@ from tracker.training import random_state
 __all__ = [
     "TrackerCallback",
     "checkpoint_folder",
+    "latest_checkpoint_folder",
     "load_processing_class",
     "save_pretrained_folder",
 ]

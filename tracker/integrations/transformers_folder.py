@@ -1,11 +1,10 @@
-"""Checkpoints as folders of Hugging Face's: for a Trainer to resume from, and `from_pretrained`."""
+"""The folder that a ``Trainer`` resumes from, made of a checkpoint."""
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +12,15 @@ import torch
 
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
-from tracker.errors import InvalidArgumentError, StorageError
-from tracker.integrations.transformers_contents import (
-    ARGUMENTS_FILE,
-    CONFIG_FILE,
-    GENERATION_FILE,
-    made_processing_class,
-    write_files,
-)
+from tracker.errors import InvalidArgumentError
+from tracker.integrations.transformers_contents import CONFIG_FILE, write_files
+from tracker.integrations.transformers_export import are_adapters, disk_errors, write_pretrained
 from tracker.integrations.transformers_run import continued
 from tracker.integrations.transformers_state import STATE_FILE
 from tracker.integrations.transformers_training import RANDOM_STATES
 from tracker.loading.attached import read_every_attached
 from tracker.loading.fetch import fetch, verified
+from tracker.loading.latest import first_usable, newest
 from tracker.loading.training_state import (
     entries_of,
     random_states,
@@ -33,14 +28,16 @@ from tracker.loading.training_state import (
     training_of,
     values_of,
 )
+from tracker.saving import tickets
 from tracker.training.generators import unpack
 
 if TYPE_CHECKING:
-    from tracker.format import StoredCheckpoint
+    from torch import nn
 
-_ADAPTER = "adapter_config.json"
+    from tracker.format import StoredCheckpoint
+    from tracker.types import CheckpointRecord
+
 _WEIGHTS = "model.safetensors"
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
 
 
 @contextmanager
@@ -80,20 +77,72 @@ def checkpoint_folder(
         yield None
         return
     checkpoint = as_checkpoint(source)
+    with _temporary_folder(directory) as parent:
+        folder = _write_resumable(checkpoint, parent)
+        with continued(checkpoint.run_id) if continue_run else nullcontext():
+            yield str(folder)
+
+
+@contextmanager
+def latest_checkpoint_folder(
+    model: nn.Module,
+    *,
+    run_id: str | None = None,
+    experiment: str | None = None,
+    directory: str | Path | None = None,
+    continue_run: bool = True,
+) -> Iterator[str | None]:
+    """Make the folder of the newest checkpoint of a model, for scripts that are started again.
+
+    If the newest is damaged, or its files are gone, a warning says so and the one before is taken.
+
+    Args:
+        model: ``trainer.model``; only checkpoints of its class count.
+        run_id: Those of this run; by default of the active one, or ``MLFLOW_RUN_ID``.
+        experiment: Those of this experiment; by default, where there is no run either, of the one
+            in which a run would be started.
+        directory: See `checkpoint_folder`.
+        continue_run: See `checkpoint_folder`.
+
+    Yields:
+        The folder's path; None if nothing was logged yet, with which ``train()`` begins.
+
+    Raises:
+        InvalidArgumentError: The newest was not logged by `TrackerCallback`.
+        RecordError: MLflow can't be reached.
+        TrackerError: None of those that there are can be used.
+
+    Example:
+        >>> with latest_checkpoint_folder(trainer.model, experiment="digits") as folder:
+        ...     trainer.train(resume_from_checkpoint=folder)
+    """
+    tickets.wait()
+    with _temporary_folder(directory) as parent:
+        made: dict[str, Path] = {}
+
+        def write(record: CheckpointRecord) -> None:
+            made[record.id] = _write_resumable(Checkpoint(record), parent / record.id)
+
+        found = first_usable(newest(model, run_id, experiment), write)
+        if found is None:
+            yield None
+            return
+        with continued(found.run_id) if continue_run else nullcontext():
+            yield str(made[found.id])
+
+
+@contextmanager
+def _temporary_folder(directory: str | Path | None) -> Iterator[Path]:
     with ExitStack() as until:
-        with _disk_errors(directory or tempfile.gettempdir()):
-            parent = until.enter_context(
-                tempfile.TemporaryDirectory(prefix="tracker-", dir=directory)
-            )
-            folder = Path(parent) / f"checkpoint-{checkpoint.step or 0}"
-            folder.mkdir()
-            _write_resumable(checkpoint, folder)
-        if continue_run:
-            until.enter_context(continued(checkpoint.run_id))
-        yield str(folder)
+        with disk_errors(directory or tempfile.gettempdir()):
+            made = tempfile.TemporaryDirectory(prefix="tracker-", dir=directory)
+            parent = until.enter_context(made)
+        yield Path(parent)
 
 
-def _write_resumable(checkpoint: Checkpoint, folder: Path) -> None:
+def _write_resumable(checkpoint: Checkpoint, parent: Path) -> Path:
+    """Write the folder of a checkpoint below another, and return it."""
+    folder = parent / f"checkpoint-{checkpoint.step or 0}"
     stored = fetch(checkpoint.record, check=verified(None))
     stored.verify(again=False)
     files = read_every_attached(checkpoint.record)
@@ -103,17 +152,24 @@ def _write_resumable(checkpoint: Checkpoint, folder: Path) -> None:
             f"TrackerCallback: it has no {STATE_FILE}. tracker.resume() loads weights and "
             "optimizer of any checkpoint into live objects."
         )
-    write_files(folder, {STATE_FILE: files[STATE_FILE]})
-    if _are_adapters(files):
-        _save_pretrained(checkpoint.load_model(verify=False), folder)
+    with disk_errors(folder):
+        folder.mkdir(parents=True)
+        _write_weights(checkpoint, files, folder)
+        write_files(folder, {STATE_FILE: files[STATE_FILE]})
+        for name, state in _training_files(stored).items():
+            with open(folder / name, "wb") as file:
+                torch.save(state, file)
+    return folder
+
+
+def _write_weights(checkpoint: Checkpoint, files: Mapping[str, bytes], folder: Path) -> None:
+    if are_adapters(files):
+        write_pretrained(checkpoint.load_model(verify=False), folder)
     else:
         # Under the names that the live model has for them: Transformers saves some under others,
         # which the Trainer does not find when it resumes.
         checkpoint.export(folder / _WEIGHTS, format="safetensors")
         write_files(folder, {name: files[name] for name in (CONFIG_FILE,) if name in files})
-    for name, state in _training_files(stored).items():
-        with open(folder / name, "wb") as file:
-            torch.save(state, file)
 
 
 def _training_files(stored: StoredCheckpoint) -> dict[str, Any]:
@@ -155,102 +211,3 @@ def _as_the_trainers(state: Mapping[str, Any], *, many: bool) -> dict[str, Any]:
     if state.get("cuda"):
         found["cuda"] = list(state["cuda"]) if many else state["cuda"][0]
     return found
-
-
-def load_processing_class(source: Checkpoint | str) -> Any:
-    """Return the tokenizer, image processor, feature extractor or processor of a checkpoint.
-
-    Only classes of Transformers itself are made, and nothing is asked of the Hub.
-
-    Args:
-        source: A checkpoint, or what names one (see `tracker.load_model`).
-
-    Raises:
-        NotFoundError: There is none beside the model; or there is no such checkpoint.
-        InvalidArgumentError: Transformers can't make it; says why.
-        CorruptCheckpointError: Its bytes are not those that were written.
-
-    Example:
-        >>> checkpoint = tracker.best_checkpoint("eval_loss")
-        >>> tokenizer, model = load_processing_class(checkpoint), checkpoint.load_model()
-        >>> model(**tokenizer("what a lovely day", return_tensors="pt")).logits
-    """
-    checkpoint = as_checkpoint(source)
-    return made_processing_class(read_every_attached(checkpoint.record), checkpoint.name)
-
-
-def save_pretrained_folder(
-    source: Checkpoint | str,
-    path: str | Path,
-    *,
-    trust: str | Collection[str] | None = None,
-    classes: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write a checkpoint as ``save_pretrained`` does: weights, configuration, tokenizer.
-
-    ``AutoModel….from_pretrained(path)`` and ``AutoTokenizer.from_pretrained(path)`` read it. Of a
-    PEFT model it holds the adapters: ``PeftModel.from_pretrained(base, path)``.
-
-    Args:
-        source: A checkpoint, or what names one (see `tracker.load_model`).
-        path: The folder; it must not be there yet, or be empty.
-        trust: See `tracker.load_model`.
-        classes: See `tracker.load_model`.
-
-    Returns:
-        The folder.
-
-    Raises:
-        InvalidArgumentError: The model has no ``save_pretrained``, or the folder is not empty.
-        ArchitectureError: The model can't be rebuilt here.
-        NotFoundError: There is no such checkpoint, or its files are gone.
-        StorageError: The disk refused; there is no such folder.
-
-    Example:
-        >>> save_pretrained_folder(tracker.best_checkpoint("eval_loss"), "best")
-        PosixPath('best')
-        >>> AutoModelForSequenceClassification.from_pretrained("best")
-    """
-    checkpoint, target = as_checkpoint(source), Path(path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InvalidArgumentError(f"{target}: is there already, and not an empty folder.")
-    model = checkpoint.load_model(trust=trust, classes=classes)
-    files = read_every_attached(checkpoint.record)
-    with _disk_errors(target), ExitStack() as until:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        parent = until.enter_context(tempfile.TemporaryDirectory(prefix=".", dir=target.parent))
-        folder = Path(parent) / "folder"
-        folder.mkdir()
-        _save_pretrained(model, folder)
-        for name, content in files.items():
-            of_the_base = _are_adapters(files) and name in (CONFIG_FILE, GENERATION_FILE)
-            if _is_of_a_model(name) and not of_the_base and not (folder / name).exists():
-                write_files(folder, {name: content})
-        os.replace(folder, target)
-    return target
-
-
-def _are_adapters(files: Mapping[str, bytes]) -> bool:
-    return any(name.rpartition("/")[2] == _ADAPTER for name in files)
-
-
-def _is_of_a_model(name: str) -> bool:
-    # Whoever made the checkpoint chose the names; no file that might be unpickled is written.
-    return name not in (STATE_FILE, ARGUMENTS_FILE) and not name.casefold().endswith(_PICKLES)
-
-
-def _save_pretrained(model: Any, folder: Path) -> None:
-    if not callable(getattr(model, "save_pretrained", None)):
-        raise InvalidArgumentError(
-            f"The model is a {type(model).__name__}, which has no save_pretrained(): it is neither "
-            "of Transformers nor of PEFT. checkpoint.export(path) writes its weights."
-        )
-    model.save_pretrained(str(folder))
-
-
-@contextmanager
-def _disk_errors(place: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"{place}: can't be written: {error.strerror or error}.") from error
