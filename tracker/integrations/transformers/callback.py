@@ -1,41 +1,17 @@
-"""Hugging Face Transformers: a callback for the ``Trainer``, and the way back.
-
-Example:
-    >>> trainer = Trainer(model, args, callbacks=[TrackerCallback()], …)
-    >>> trainer.train()
-    >>> model = tracker.best_checkpoint("eval_loss").load_model()
-"""
+"""`TrackerCallback`: logs what a ``Trainer`` saves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
+from transformers import TrainerCallback
+
 from tracker.errors import InvalidArgumentError
-
-try:
-    from transformers import TrainerCallback
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "tracker.integrations.transformers needs transformers: "
-        "pip install 'checkpoint-tracker[transformers]'",
-        name=error.name,
-    ) from error
-
-from tracker.integrations.transformers_export import load_processing_class, save_pretrained_folder
-from tracker.integrations.transformers_folder import checkpoint_folder, latest_checkpoint_folder
-from tracker.integrations.transformers_state import retention_of
-from tracker.integrations.transformers_training import Moment, Training
+from tracker.integrations.transformers.state import retention_of
+from tracker.integrations.transformers.training import Moment, Training
 from tracker.retention import Retention
 from tracker.training import random_state
-
-__all__ = [
-    "TrackerCallback",
-    "checkpoint_folder",
-    "latest_checkpoint_folder",
-    "load_processing_class",
-    "save_pretrained_folder",
-]
 
 
 class TrackerCallback(TrainerCallback):

@@ -12,14 +12,14 @@ from typing import Any
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
 from tracker.errors import InvalidArgumentError, StorageError
-from tracker.integrations.transformers_contents import (
+from tracker.integrations.transformers.contents import (
     ARGUMENTS_FILE,
     CONFIG_FILE,
     GENERATION_FILE,
     made_processing_class,
     write_files,
 )
-from tracker.integrations.transformers_state import STATE_FILE
+from tracker.integrations.transformers.state import STATE_FILE
 from tracker.loading.attached import read_every_attached
 
 _ADAPTER = "adapter_config.json"

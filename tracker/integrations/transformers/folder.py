@@ -13,11 +13,11 @@ import torch
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
 from tracker.errors import InvalidArgumentError
-from tracker.integrations.transformers_contents import CONFIG_FILE, write_files
-from tracker.integrations.transformers_export import are_adapters, disk_errors, write_pretrained
-from tracker.integrations.transformers_run import continued
-from tracker.integrations.transformers_state import STATE_FILE
-from tracker.integrations.transformers_training import RANDOM_STATES
+from tracker.integrations.transformers.contents import CONFIG_FILE, write_files
+from tracker.integrations.transformers.export import are_adapters, disk_errors, write_pretrained
+from tracker.integrations.transformers.run import continued
+from tracker.integrations.transformers.state import STATE_FILE
+from tracker.integrations.transformers.training import RANDOM_STATES
 from tracker.loading.attached import read_every_attached
 from tracker.loading.fetch import fetch, verified
 from tracker.loading.latest import first_usable, newest

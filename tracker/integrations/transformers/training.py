@@ -16,13 +16,13 @@ from tracker.api.finding import as_checkpoint, get_checkpoint
 from tracker.api.saving import flush, log_checkpoint
 from tracker.checkpoint import Checkpoint
 from tracker.errors import NotFoundError, TrackerError, TrackerWarning, UnstorableError
-from tracker.integrations.transformers_contents import (
+from tracker.integrations.transformers.contents import (
     ARGUMENTS_FILE,
     arguments_file,
     files_beside,
 )
-from tracker.integrations.transformers_run import end_run, start_run
-from tracker.integrations.transformers_state import (
+from tracker.integrations.transformers.run import end_run, start_run
+from tracker.integrations.transformers.state import (
     STATE_FILE,
     epoch_of,
     metrics_of,
