@@ -183,6 +183,22 @@ def test_a_server_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPat
         tracker.resume_latest(**fresh())
 
 
+def test_newer_checkpoints_that_wait_on_the_disk_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(1)
+    monkeypatch.setenv("TRACKER_OFFLINE", "1")
+    tracker.log_checkpoint(Net(hidden=4, depth=2), epoch=1)
+    tracker.flush()
+    monkeypatch.delenv("TRACKER_OFFLINE")
+    with pytest.warns(TrackerWarning, match=r"A newer checkpoint waits .*: epoch-1 in .*sync"):
+        found = tracker.resume_latest(**fresh())
+    assert found is not None
+    assert found.epoch == 0
+    tracker.api.sync()
+    found = tracker.resume_latest(model=Net(hidden=4, depth=2))
+    assert found is not None
+    assert found.epoch == 1
+
+
 def test_a_checkpoint_that_is_being_saved_is_waited_for() -> None:
     model = Net(hidden=4, depth=2)
     tracker.log_checkpoint(model, epoch=7)

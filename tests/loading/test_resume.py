@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler as schedules
 import tracker
 from tests.models import ExtraState, Net, Tied
 from tests.training import log, same, state_of, train_epoch
-from tracker.errors import InvalidArgumentError, MismatchError
+from tracker.errors import InvalidArgumentError, MismatchError, TrackerWarning
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -310,10 +310,35 @@ def test_state_that_was_not_logged_is_named_and_nothing_is_touched(missing: str)
         "state.ema": {"state": {"ema": Net(hidden=4)}},
     }[missing]
     with pytest.raises(
-        MismatchError, match=f"The checkpoint holds no {missing}: it was logged without"
+        MismatchError, match=f"holds no {missing}: it was logged without it. It has the model al"
     ):
         checkpoint.resume(model=live, **given)
     assert same(state_of(live, optimizer, scheduler), before)
+
+
+def test_what_is_there_is_listed_where_a_name_is_another() -> None:
+    model, optimizer, scheduler = start(OPTIMIZERS["SGD"], SCHEDULERS["StepLR"])
+    state = {"best": 1, "ema": model}
+    checkpoint = log(model, epoch=1, optimizer=optimizer, scheduler=scheduler, state=state)
+    with pytest.raises(
+        MismatchError, match=r"It has optimizer, scheduler, state\.best, state\.ema\."
+    ):
+        checkpoint.resume(model=model, state={"emma": model})
+
+
+def test_a_model_of_another_dtype_is_resumed_with_a_warning() -> None:
+    checkpoint = log(Net(hidden=4), epoch=1)
+    model = Net(hidden=4).bfloat16()
+    with pytest.warns(
+        TrackerWarning, match=r"head\.bias was torch\.float32 and is torch\.bfloat16 "
+    ):
+        checkpoint.resume(model=model)
+    assert model.head.weight.dtype == torch.bfloat16
+
+
+def test_random_state_is_yes_or_no() -> None:
+    with pytest.raises(InvalidArgumentError, match="random_state='yes': expected True, False or"):
+        log(Net(hidden=4), epoch=1).resume(model=Net(hidden=4), random_state="yes")
 
 
 def test_another_scheduler_class_is_refused() -> None:

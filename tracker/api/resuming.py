@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from tracker import settings
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
-from tracker.saving import tickets
+from tracker.errors import TrackerWarning
+from tracker.saving import spool, tickets
+from tracker.saving.delivery import written_uri
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tracker.rehearsal.report import ResumeReport
+    from tracker.types import CheckpointRecord
 
 
 def resume(
@@ -119,7 +124,28 @@ def resume_latest(
         )
 
     record = latest.first_usable(latest.newest(model, run_id, experiment), try_to_resume)
+    _tell_of_newer_in_spool(record, run_id)
     return None if record is None else Checkpoint(record)
+
+
+def _tell_of_newer_in_spool(found: CheckpointRecord | None, run_id: str | None) -> None:
+    """Warn if a newer checkpoint waits on this disk, because MLflow could not be reached."""
+    waiting = [
+        each
+        for each in spool.waiting()
+        if each.tracking_uri == written_uri(settings.tracking_uri())
+        and (found is None or each.created_at > found.created_at)
+        and (run_id is None or each.run_id == run_id)
+    ]
+    if waiting:
+        last, others = waiting[-1], len(waiting) - 1
+        warnings.warn(
+            f"A newer checkpoint waits on this disk until it is sent to MLflow: {last.name} in "
+            f"{last.directory}{f', and {others} before it' if others else ''}. To go on from "
+            "there, stop, run `tracker sync`, and start again.",
+            TrackerWarning,
+            stacklevel=3,
+        )
 
 
 def verify_resume(

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from tracker.architecture.reader import malformed
-from tracker.architecture.wrappers import unwrapped
+from tracker.architecture.wrappers import plain_key, unwrapped
 from tracker.errors import InvalidArgumentError, MismatchError, TrackerWarning
 from tracker.format import StoredCheckpoint
 from tracker.format.dtypes import DTYPES
@@ -73,6 +74,8 @@ def resume_training(
     check_model(model)
     if state is not None and not isinstance(state, Mapping):
         raise InvalidArgumentError(f"state must be a dict by name, not {type(state).__name__}.")
+    if random_state is not None and not isinstance(random_state, bool):
+        raise InvalidArgumentError(f"random_state={random_state!r}: expected True, False or None.")
     inner = unwrapped(model)
     # Of what is spread over processes each verifies what it reads.
     spread = is_any_spread(inner, optimizer, *(state or {}).values())
@@ -121,7 +124,28 @@ def _weights(stored: StoredCheckpoint, model: nn.Module, *, verify: bool) -> dic
     if problems:
         text = stored.manifest.architecture.model_text
         raise MismatchError(refusal(f"The model is not the one that was logged ({text})", problems))
+    _warn_of_conversions(weights, model)
     return live_keys(weights, model)
+
+
+def _warn_of_conversions(weights: Mapping[str, Any], model: nn.Module) -> None:
+    own = {plain_key(key): value for key, value in model.state_dict().items()}
+    other = [
+        f"{key} was {value.dtype} and is {own[key].dtype}"
+        for key, value in weights.items()
+        if isinstance(value, Tensor)
+        and isinstance(own.get(key), Tensor)
+        and not is_lazy(own[key])
+        and value.dtype != own[key].dtype
+    ]
+    if other:
+        more = f" (and {len(other) - 1} more)" if len(other) > 1 else ""
+        warnings.warn(
+            f"The model has other dtypes than the one that was logged, so weights are converted, "
+            f"and training goes on otherwise: {other[0]}{more}.",
+            TrackerWarning,
+            stacklevel=6,
+        )
 
 
 def _numbers(stored: StoredCheckpoint, *, required: bool) -> Mapping[str, Any] | None:
@@ -173,8 +197,9 @@ class _Reader:
         """Check one part against what was saved of it; return the load that will be safe."""
         if entry is None:
             raise MismatchError(
-                f"The checkpoint holds no {name}: it was logged without it. Leave {name} out, or "
-                "resume from a checkpoint that was logged with it. Nothing was changed."
+                f"The checkpoint holds no {name}: it was logged without it. {self._logged()} Leave "
+                f"{name} out, or resume from a checkpoint that was logged with it. Nothing was "
+                "changed."
             )
         keeper = as_stateful(part)
         if keeper is None:
@@ -195,6 +220,13 @@ class _Reader:
             )
         with malformed(name):
             return self._fitting(saved, part, keeper, name)
+
+    def _logged(self) -> str:
+        """Return what the checkpoint has beside the model, as a sentence."""
+        training = training_of(self._stored)
+        names = [name for name in ("optimizer", "scheduler") if training.get(name)]
+        names += [f"state.{name}" for name in entries_of(training)]
+        return f"It has {', '.join(names)}." if names else "It has the model alone."
 
     def _fitting(self, saved: SavedObject, part: Any, keeper: Any, name: str) -> Load:
         if isinstance(part, nn.Module):
