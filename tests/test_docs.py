@@ -53,6 +53,14 @@ def test_the_guide_to_resuming_goes_on_where_it_was(tmp_path: Path) -> None:
     assert printed.endswith("['batches', 'noise']\n")
 
 
+@pytest.mark.system
+def test_the_guide_to_retention_runs(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "retention.md").read_text()
+    printed = _run(tmp_path, "train.py", "\n".join(python_blocks(guide)))
+    assert printed == "[0, 4, 10, 11]\n[12, 13]\n"
+    assert all(f"prints `{line}`" in guide for line in printed.splitlines())
+
+
 def _run(directory: Path, name: str, code: str, *, cold: bool = False) -> str:
     (directory / name).write_text(code)
     variables = environment(directory)

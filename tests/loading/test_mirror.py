@@ -314,3 +314,23 @@ def test_the_older_of_two_is_the_checkpoint_if_mlflow_has_lost_the_newer(
     MlflowClient().delete_logged_model(new.id)
     assert mirror.reindex() == 1
     assert tracker.search_checkpoints() == [old]
+
+
+def test_what_a_retention_has_deleted_leaves_a_mirror(engine: Engine) -> None:
+    with mlflow.start_run():
+        old = log(epoch=0)
+        mirror.update(engine)
+        assert ids(engine) == {old.id}
+        new = log(epoch=1, retention=tracker.Retention(keep_last=1))
+    mirror.update(engine)
+    assert ids(engine) == {new.id}
+
+
+def test_no_run_can_say_that_checkpoints_of_another_are_gone(engine: Engine) -> None:
+    with mlflow.start_run():
+        other = log(epoch=0)
+    with mlflow.start_run():
+        forged = log(epoch=0)
+    retention.tell(MlflowClient(), forged.id, [other.id])
+    mirror.update(engine)
+    assert ids(engine) == {other.id, forged.id}
