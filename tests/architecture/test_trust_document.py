@@ -39,6 +39,7 @@ def names_of(module: str, references: frozenset[str]) -> set[str]:
         ("Holders of values", trust.TRUSTED_OBJECTS),
         ("Computations", trust.FUNCTIONAL_MODULES),
         ("Of operator", names_of("operator", trust.TRUSTED_FUNCTIONS)),
+        ("Of torchmetrics", {n for n in trust.TRUSTED_FUNCTIONS if n.startswith("torchmetrics.")}),
         ("Of torch", names_of("torch", trust.TRUSTED_FUNCTIONS)),
         ("Builtins", library_values.BUILTINS),
         ("Operators of a graph", names_of("operator", graphs.OPERATORS)),
@@ -51,7 +52,7 @@ def test_a_list_of_the_document_is_that_of_the_code(title: str, allowed: object)
 
 def test_every_fixed_function_is_of_a_module_that_is_listed() -> None:
     modules = {name.partition(":")[0] for name in trust.TRUSTED_FUNCTIONS}
-    assert modules == {"torch", "operator"}
+    assert {name.partition(".")[0] for name in modules} == {"torch", "operator", "torchmetrics"}
 
 
 def test_the_homes_of_torchs_functions_are_named() -> None:

@@ -71,7 +71,11 @@ TRUSTED_FUNCTIONS = frozenset(
         "tril triu true_divide trunc unsqueeze var vstack where xlogy zeros zeros_like"
     ).split()
 ) | frozenset(
-    f"operator:{name}" for name in "add sub mul truediv matmul neg pow mod floordiv".split()
+    [
+        *(f"operator:{n}" for n in "add sub mul truediv matmul neg pow mod floordiv".split()),
+        *(f"torchmetrics.utilities.data:dim_zero_{n}" for n in "cat max mean min sum".split()),
+        "torchmetrics.metric:jit_distributed_available",
+    ]
 )
 """Functions of namespaces that also hold unsafe ones, named one by one."""
 

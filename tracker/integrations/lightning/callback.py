@@ -307,9 +307,13 @@ class SavesToMlflow(_ModelCheckpoint):
     # What is in a checkpoint.
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Put the random states of all ranks into Lightning's dump."""
+        """Put the random states of all ranks into a dump that a TrackerCheckpoint asked for.
+
+        Others are written to files, which have to be loadable without them.
+        """
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
-        checkpoint[random_numbers.KEY] = random_numbers.of_all_ranks()
+        if self._io(trainer).is_gathering and random_numbers.KEY not in checkpoint:
+            checkpoint[random_numbers.KEY] = random_numbers.of_all_ranks()
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Take the random states out of Lightning's dump."""

@@ -49,6 +49,11 @@ class ReadsAndWritesUris(_CheckpointIO):
         self._needed: Callable[[], Collection[str]] = tuple
         self._extras = Extras()
 
+    @property
+    def is_gathering(self) -> bool:
+        """Whether a callback that saves to MLflow is asking."""
+        return self._depth > 0
+
     @contextlib.contextmanager
     def gathering(
         self,

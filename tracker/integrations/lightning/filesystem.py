@@ -16,6 +16,7 @@ from fsspec import AbstractFileSystem
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
 from tracker.errors import NotFoundError
+from tracker.integrations.lightning import random_numbers
 from tracker.integrations.lightning.checkpoint_io import read_dump
 from tracker.integrations.lightning.place import RUNS, SCHEME
 from tracker.integrations.lightning.versions import installed_version
@@ -73,6 +74,8 @@ class TrackerFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if mode != "rb":
             raise ValueError(f"{path}: checkpoints of tracker can be read here, not written.")
         dump = read_dump(self._checkpoint(path), installed_version())
+        # With NumPy's, it could not be read with weights_only=True.
+        dump.pop(random_numbers.KEY, None)
         buffer = io.BytesIO()
         torch.save(dump, buffer)
         buffer.seek(0)
