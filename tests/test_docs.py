@@ -61,6 +61,14 @@ def test_the_guide_to_retention_runs(tmp_path: Path) -> None:
     assert all(f"prints `{line}`" in guide for line in printed.splitlines())
 
 
+@pytest.mark.system
+def test_the_guide_to_transformers_runs(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "transformers.md").read_text()
+    printed = _run(tmp_path, "train.py", "\n".join(python_blocks(guide)))
+    own = [line for line in printed.splitlines() if not line.startswith("{")]
+    assert own == ["3 ViTForImageClassification", "equal: True", "PeftModel"]
+
+
 def _run(directory: Path, name: str, code: str, *, cold: bool = False) -> str:
     (directory / name).write_text(code)
     variables = environment(directory)
