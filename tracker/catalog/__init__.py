@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from tracker.catalog.filters import fields_asked_for, parse_filter, parse_order
     from tracker.catalog.location import catalog_uri, is_mirror, is_server
     from tracker.catalog.names import metric_names, text_names
-    from tracker.catalog.opening import open_for_logging, open_for_reading, open_for_reindexing
+    from tracker.catalog.opening import (
+        open_for_logging,
+        open_for_reading,
+        open_for_reindexing,
+        open_for_removing,
+    )
     from tracker.catalog.overview import ExperimentSummary, count_runs, experiment_summaries
     from tracker.catalog.pareto_front import pareto
     from tracker.catalog.per_run import best_of_each_run, history
@@ -97,6 +102,7 @@ _HOMES = {
     "open_for_logging": "tracker.catalog.opening",
     "open_for_reading": "tracker.catalog.opening",
     "open_for_reindexing": "tracker.catalog.opening",
+    "open_for_removing": "tracker.catalog.opening",
     "pareto": "tracker.catalog.pareto_front",
     "parse_filter": "tracker.catalog.filters",
     "parse_order": "tracker.catalog.filters",
@@ -154,6 +160,7 @@ __all__ = [
     "open_for_logging",
     "open_for_reading",
     "open_for_reindexing",
+    "open_for_removing",
     "pareto",
     "parse_filter",
     "parse_order",

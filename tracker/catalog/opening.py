@@ -56,6 +56,21 @@ def open_for_reindexing(tracking_uri: str, *, anew: bool = False) -> Engine:
     return open_catalog(uri)
 
 
+def open_for_removing(tracking_uri: str) -> Engine:
+    """Return the catalog's engine to take checkpoints out of; make no SQLite file for it.
+
+    A tracker service takes them out by itself, as it follows MLflow; then it is this user's own
+    file, as for logging.
+
+    Raises:
+        NotFoundError: There is no catalog yet, because nothing was logged.
+        CatalogError: It can't be used, or needs `tracker db upgrade`.
+    """
+    if is_server(catalog_uri(tracking_uri)):
+        return open_for_logging(tracking_uri)
+    return open_for_reindexing(tracking_uri)
+
+
 def open_for_reading(tracking_uri: str) -> Engine:
     """Return the catalog's engine; nothing is created, except the mirror of a tracking server.
 

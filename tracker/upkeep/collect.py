@@ -60,7 +60,7 @@ def plan(
         StorageError: The disk refused.
     """
     uri = tracking_uri()
-    catalog.open_for_reindexing(uri)  # makes no database where there is none
+    catalog.open_for_removing(uri)  # makes no database where there is none
     check_reachable(uri)
     client = connect(uri)
     found: list[Leftover] = []
@@ -84,7 +84,7 @@ def execute(
         CatalogError: The catalog can't be used; nothing was removed.
     """
     uri = tracking_uri()
-    engine = catalog.open_for_reindexing(uri)
+    engine = catalog.open_for_removing(uri)
     client = connect(uri)
     done: list[Collected] = []
     for leftover in planned:

@@ -62,7 +62,7 @@ def plan(
         RecordError: MLflow can't be reached, or can't say what is registered.
     """
     uri = tracking_uri()
-    catalog.open_for_reindexing(uri)  # makes no database where there is none
+    catalog.open_for_removing(uri)  # makes no database where there is none
     check_reachable(uri)
     client = connect(uri)
     if run_ids:
@@ -112,7 +112,7 @@ def execute(
         CatalogError: The catalog can't be used; nothing was deleted.
     """
     client = connect(pruning.tracking_uri)
-    engine = catalog.open_for_reindexing(pruning.tracking_uri)
+    engine = catalog.open_for_removing(pruning.tracking_uri)
     done: list[Deleted] = []
     for planned, found in pruning.runs:
         done += run.execute(client, engine, planned, found, seen)
