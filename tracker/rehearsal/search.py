@@ -19,15 +19,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from tracker.rehearsal.loaders import is_loader_iterator
-from tracker.rehearsal.things import (
-    Thing,
-    as_thing,
-    buffer_thing,
-    cell_thing,
-    iterator_thing,
-    loader_thing,
-    slot_thing,
-)
+from tracker.rehearsal.places import buffer_thing, cell_thing, slot_thing
+from tracker.rehearsal.things import Thing, as_thing, iterator_thing, loader_thing
 
 _MAX_VISITED = 20_000
 _MAX_ITEMS = 1_000
