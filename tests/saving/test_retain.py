@@ -20,10 +20,10 @@ from tests.models import Net
 from tests.training import log, same, state_of
 from tracker import Checkpoint, Retention, api
 from tracker.deleting import run as deleting_run
-from tracker.errors import NotFoundError, TrackerWarning
+from tracker.errors import NotFoundError, RecordUnreachableError, TrackerWarning
 from tracker.format.layout import REMOVED
 from tracker.record import registrations
-from tracker.saving import spool
+from tracker.saving import retain, spool
 
 pytestmark = [
     pytest.mark.usefixtures("workplace"),
@@ -178,6 +178,22 @@ def test_where_mlflow_can_not_say_what_is_registered_nothing_goes(
             patch.setattr(MlflowClient, "search_model_versions", fail)
             with pytest.warns(TrackerWarning, match="No checkpoint of run .* no registry here"):
                 log_last(1)
+        assert epochs() == [0, 1]
+        log_last(2)
+    assert epochs() == [2]
+
+
+def test_while_mlflow_does_not_answer_nothing_goes_and_nobody_is_troubled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def silent(uri: str) -> None:
+        raise RecordUnreachableError("nobody there")
+
+    with mlflow.start_run():
+        log(epoch=0)
+        with monkeypatch.context() as patch:
+            patch.setattr(retain, "check_reachable", silent)
+            log_last(1)
         assert epochs() == [0, 1]
         log_last(2)
     assert epochs() == [2]
