@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-_COMPILED = "_orig_mod"
-"""The child in which ``torch.compile`` keeps the module that it was given."""
+_WRAPPED = ("_orig_mod", "_checkpoint_wrapped_module")
+"""The child in which ``torch.compile`` keeps the module that it was given, and that in which
+``checkpoint_wrapper`` of torch.distributed does, by which activations are computed again."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -25,23 +26,25 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def without_compiler(module: nn.Module) -> nn.Module:
-    """Return the module that ``torch.compile`` was given, or the module itself."""
-    # Not getattr: a model may answer for any name.
-    while _COMPILED in module._modules:
-        inner = module._modules[_COMPILED]
+    """Return the module that ``torch.compile`` was given, or the module itself.
+
+    The same for a module whose activations are computed again.
+    """
+    while True:
+        # Not getattr: a model may answer for any name.
+        inner = next((module._modules[n] for n in _WRAPPED if n in module._modules), None)
         if inner is None:
-            break
+            return module
         module = inner
-    return module
 
 
 def plain_key(key: str) -> str:
-    """Return a key of a state_dict as it is when no part of the model is compiled.
+    """Return a key of a state_dict as it is when no part of the model is compiled or wrapped.
 
     Example:
         >>> plain_key("layers._orig_mod.0.weight")
         'layers.0.weight'
     """
-    if _COMPILED not in key:
+    if not any(name in key for name in _WRAPPED):
         return key
-    return ".".join(part for part in key.split(".") if part != _COMPILED)
+    return ".".join(part for part in key.split(".") if part not in _WRAPPED)

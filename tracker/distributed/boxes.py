@@ -62,6 +62,13 @@ def boxes_of(tensor: Any, local: Tensor) -> list[tuple[Box, tuple[slice, ...]]]:
     if tensor.device_mesh.get_coordinate() is None or (not local.numel() and tensor.numel()):
         return []
     runs = [_runs(tensor, axis) for axis in range(tensor.dim())]
+    told = tuple(sum(length for _, _, length in each) for each in runs)
+    if told != tuple(local.shape):
+        raise UnstorableError(
+            "",
+            f"A DTensor of shape {[*tensor.shape]} with {tensor.placements} has {[*local.shape]} "
+            f"here, but should have {[*told]}: torch does not say which part that is.",
+        )
     return [
         (
             (tuple(first for first, _, _ in each), tuple(length for _, _, length in each)),
