@@ -337,6 +337,15 @@ def test_an_object_that_takes_back_half_of_its_state_is_named(shop: Workshop) ->
     assert "count" in str(report)
 
 
+def test_what_can_not_be_stored_is_an_error_and_a_loader_has_not_begun(shop: Workshop) -> None:
+    loader = StatefulDataLoader(DIGITS, batch_size=8, shuffle=True)
+    before, attributes = shop.states(), dict(vars(loader))
+    with pytest.raises(UnstorableError, match=r"state\.other: is a builtins\.object"):
+        shop.verify(lambda: None, state={"loader": loader, "other": object()})
+    assert vars(loader) == attributes
+    assert same(shop.states(), before)
+
+
 class Trainer:
     """Everything in one object."""
 
@@ -422,6 +431,19 @@ def test_a_step_that_raises_is_an_error_and_all_is_as_it_was(shop: Workshop) -> 
     with pytest.raises(InvalidArgumentError, match=r"step raised at step 1.*ZeroDivisionError: no"):
         shop.verify(step)
     assert same(shop.states(), before)
+
+
+class Unready(Meter):
+    def state_dict(self) -> dict[str, Any]:
+        raise RuntimeError("not begun")
+
+
+def test_an_object_that_can_not_be_looked_at_is_noted(shop: Workshop) -> None:
+    meter = Unready()
+
+    report = shop.verify(lambda: (shop.train(torch.randn(8, 64)), meter.count))
+    assert report
+    assert report.notes == ("meter could not be looked at: RuntimeError: not begun",)
 
 
 class Refusing(Meter):

@@ -55,20 +55,29 @@ class Stage:
         self._resumable = {**parts, "state": _with_state(parts["state"])}
         self._scene = Scene(model, **self._parts)
         self.loaders = Loaders([p for p in self._scene.parts.values() if isinstance(p, DataLoader)])
-        self._folder = folder
-        store(folder, unwrapped(model), **self._parts)
         self.notes: list[str] = []
-        given = {id(model): "model", id(unwrapped(model)): "model"}
-        given |= {id(part): name for name, part in self._scene.parts.items()}
-        self._given = given
-        gradients = gradients_thing(unwrapped(model))
-        self.things = [*random_things(), gradients, *self.look_again()]
-        self.things += _elsewhere(unwrapped(model), {*given, *(id(t.subject) for t in self.things)})
-        self.fingerprints = {id(thing): thing.read() for thing in self.things}
-        self._undo: dict[int, PutBack | None] = {id(thing): thing.keep() for thing in self.things}
+        self.things: list[Thing] = []
+        self.fingerprints: dict[int, str] = {}
+        self._undo: dict[int, PutBack | None] = {}
+        self._folder = folder
+        try:
+            store(folder, unwrapped(model), **self._parts)
+        except BaseException:
+            self.loaders.leave()
+            random_state.restore(self._numbers)
+            raise
+        self._given = {id(part) for part in (model, unwrapped(model), *self._scene.parts.values())}
+        self._look_around()
         self._given_undo = self._ways_back()
         self.before = self._scene.components()
         self.loaders.begin()
+
+    def _look_around(self) -> None:
+        inner = unwrapped(self._model)
+        for thing in (*random_things(), gradients_thing(inner), *self.look_again()):
+            self._look_at(thing)
+        for thing in _elsewhere(inner, self._given | {id(each.subject) for each in self.things}):
+            self._look_at(thing)
 
     def first_pass(self, count: int) -> list[Step]:
         """Run steps as they would go on now; take note of optimizers that they use."""
@@ -162,9 +171,19 @@ class Stage:
             return
         thing = as_thing(optimizer, f"an optimizer ({type(optimizer).__name__})", frozenset())
         if thing is not None:
-            self.things.append(thing)
-            self.fingerprints[id(thing)] = thing.read()
-            self._undo[id(thing)] = thing.keep()
+            self._look_at(thing)
+
+    def _look_at(self, thing: Thing) -> None:
+        """Take a thing into those that are compared, as it is now."""
+        try:
+            found, undo = thing.read(), thing.keep()
+        except Exception as error:  # noqa: BLE001 - state_dict() of anything may raise anything
+            self.notes.append(
+                f"{thing.name} could not be looked at: {type(error).__name__}: {error}"
+            )
+            return
+        self.things.append(thing)
+        self.fingerprints[id(thing)], self._undo[id(thing)] = found, undo
 
 
 def _with_state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
