@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.system.processes import PYTHON, environment, succeed
+from tests.system.processes import PYTHON, environment, finish, free_port, start, succeed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -62,11 +62,40 @@ def test_the_guide_to_retention_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+def test_the_guide_to_lightning_trains_resumes_and_logs_by_itself(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "lightning.md").read_text()
+    printed = _run(tmp_path, "train.py", "\n".join(python_blocks(guide)))
+    assert re.search(r"^runs:/[0-9a-f]{32}/epoch-2-step-57$", printed, re.MULTILINE)
+    assert re.search(r"^tensor\(True\)$", printed, re.MULTILINE)
+    assert printed.endswith("Classifier(hidden=16)\n")
+
+
+@pytest.mark.system
 def test_the_guide_to_transformers_runs(tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "transformers.md").read_text()
     printed = _run(tmp_path, "train.py", "\n".join(python_blocks(guide)))
     own = [line for line in printed.splitlines() if not line.startswith("{")]
     assert own == ["3 ViTForImageClassification", "equal: True", "PeftModel"]
+
+
+@pytest.mark.system
+def test_the_guide_to_several_processes_trains_in_two_and_loads_in_one(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "distributed.md").read_text()
+    train, load = python_blocks(guide)
+    (tmp_path / "train.py").write_text(train)
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    ranks = [
+        start(
+            PYTHON,
+            "train.py",
+            directory=tmp_path,
+            variables=environment(tmp_path, **meeting, RANK=str(rank)),
+        )
+        for rank in range(2)
+    ]
+    for done in [finish(process) for process in ranks]:
+        assert done.returncode == 0, done.stderr
+    assert f"prints `{_run(tmp_path, 'load.py', load).strip()}`" in guide
 
 
 def _run(directory: Path, name: str, code: str, *, cold: bool = False) -> str:
