@@ -85,6 +85,25 @@ def test_long_arguments_are_cut_in_the_call_only() -> None:
     assert text.params["sizes"].endswith("999]")
 
 
+def test_of_a_long_configuration_the_call_tells_what_was_chosen() -> None:
+    class Long:
+        _hidden = 0
+        width = 3
+        depth = 2
+
+        def __init__(self, depth: int) -> None:
+            self.names = {0: "zero"}
+            self.width, self.depth, self._hidden = 3, depth, 7
+            vars(self).update({f"option_{i}": i for i in range(30)})
+
+    text = call_text(models.Anything(config=Long(depth=5)))
+    start = (
+        "Anything(config=test_of_a_long_configuration_the_call_tells_what_was_chosen.<locals>.Long("
+    )
+    assert text.call.startswith(f"{start}depth=5, option_0=0, option_1=1")
+    assert "width=3, depth=5, _hidden=7" in text.params["config"]
+
+
 def test_configurations_that_lead_back_to_themselves_are_cut() -> None:
     config = models.Config()
     config.itself = config  # type: ignore[attr-defined]

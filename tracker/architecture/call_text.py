@@ -16,6 +16,9 @@ from tracker.architecture.keeping import Held, KeptPartial, Lost
 from tracker.architecture.observe import Call, observed_call
 
 _MAX_SHOWN_DEPTH = 8
+_WIDTH = 200
+_UNDECLARED = object()
+_COMPARED = (type(None), bool, int, float, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,25 @@ def _storable(text: str) -> str:
 
 
 def _joined(args: Sequence[Any], kwargs: dict[str, Any], depth: int) -> str:
-    parts = [_shorten(_show(value, depth)) for value in args]
-    parts += [f"{key}={_shorten(_show(value, depth))}" for key, value in kwargs.items()]
+    parts = [_brief(value, depth) for value in args]
+    parts += [f"{key}={_brief(value, depth)}" for key, value in kwargs.items()]
     return ", ".join(parts)
 
 
-def _show(value: Any, depth: int = 0) -> str:
+def _brief(value: Any, depth: int) -> str:
+    text = _show(value, depth)
+    return text if len(text) <= _WIDTH else _shorten(_show(value, depth, whole=False), _WIDTH)
+
+
+def _show(value: Any, depth: int = 0, *, whole: bool = True) -> str:
+    """Return a value as text.
+
+    Args:
+        value: What is kept of it.
+        depth: How deep it is nested.
+        whole: Whether to show attributes of objects that are as their class declares them, and all
+            in their order. Else what was chosen comes first, and plain values before others.
+    """
     if depth > _MAX_SHOWN_DEPTH:
         return "…"
     if isinstance(value, Held):
@@ -100,18 +116,38 @@ def _show(value: Any, depth: int = 0) -> str:
     if isinstance(value, KeptPartial):
         return f"partial({_joined((value.func, *value.args), value.keywords, depth + 1)})"
     if isinstance(value, Kept):
-        inside = ", ".join(f"{k}={_show(v, depth + 1)}" for k, v in value.attributes.items())
+        shown = value.attributes if whole else _told(value)
+        inside = ", ".join(f"{k}={_show(v, depth + 1, whole=whole)}" for k, v in shown.items())
         return f"{value.cls.__qualname__}({inside})"
     if isinstance(value, Lost):
         return f"{value.cls.__qualname__}(…)"
     if isinstance(value, type) or inspect.isroutine(value):
         return _name(value)
     if isinstance(value, (list, tuple)):
-        inside = ", ".join(_show(item, depth + 1) for item in value)
+        inside = ", ".join(_show(item, depth + 1, whole=whole) for item in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_show(v, depth + 1)}" for k, v in value.items()) + "}"
+        pairs = (f"{k!r}: {_show(v, depth + 1, whole=whole)}" for k, v in value.items())
+        return "{" + ", ".join(pairs) + "}"
     return repr(value)
+
+
+def _told(kept: Kept) -> dict[str, Any]:
+    """Return the public attributes of an object that are not as its class declares them.
+
+    A configuration with a hundred attributes is told from another by the few that are left.
+    """
+    chosen = [
+        (name, value)
+        for name, value in kept.attributes.items()
+        if not name.startswith("_")
+        and not _is_same(value, inspect.getattr_static(kept.cls, name, _UNDECLARED))
+    ]
+    return dict(sorted(chosen, key=lambda pair: type(pair[1]) not in _COMPARED))
+
+
+def _is_same(value: Any, declared: Any) -> bool:
+    return type(value) is type(declared) and type(value) in _COMPARED and value == declared
 
 
 def _show_held(target: Any, depth: int) -> str:
@@ -131,5 +167,5 @@ def _name(value: Any) -> str:
     return str(getattr(value, attribute, type(value).__qualname__))
 
 
-def _shorten(text: str, width: int = 200) -> str:
+def _shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
