@@ -30,6 +30,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/saving.py
 	$(BIN)/python benchmarks/catalog.py --checkpoints 10000 100000
 	$(BIN)/python benchmarks/team.py
+	$(BIN)/python benchmarks/frameworks.py
 
 # The constraints hold every version, torch among them: its CPU build where the index offers one.
 $(READY): pyproject.toml constraints.txt

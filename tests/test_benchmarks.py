@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,26 @@ def test_every_question_is_asked_of_the_catalog(tmp_path: Path) -> None:
     assert all(rate > 0 for rate in found.pop("inserted").values())
     assert len(found) == 16
     assert all(each["calls"] == 3 for results in found.values() for each in results.values())
+
+
+@pytest.mark.system
+def test_a_training_is_measured_without_checkpoints_with_its_own_and_with_ours(
+    tmp_path: Path,
+) -> None:
+    arguments = ("--quick", "--json", "--framework", "ignite", "--directory", str(tmp_path))
+    # Not forked, since it forks its trainings from a process that has imported no tracker.
+    printed = subprocess.run(
+        [PYTHON, BENCHMARKS / "frameworks.py", *arguments],
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    (sizes,) = json.loads(printed).values()
+    found = sizes["ignite"]
+    assert [*found] == ["none", "own", "tracker"]
+    assert all(way["seconds"] > 0 for way in found.values())
+    assert found["none"]["bytes"] == 0
+    assert 0 < found["tracker"]["bytes"] < found["own"]["bytes"]  # which are there twice
+    assert not [*tmp_path.iterdir()]
 
 
 LAZY = "LazyLinear after a forward"  # whose constructor alone would not know its size

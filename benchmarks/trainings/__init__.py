@@ -1,0 +1,1 @@
+"""The trainings of frameworks.py, one framework a file, and how they are measured."""
