@@ -53,7 +53,9 @@ def log_checkpoint(
         metrics: Numbers by name; tensors and arrays of one element count as numbers.
         optimizer: Its ``state_dict()`` is stored, for `resume`.
         scheduler: Its ``state_dict()`` is stored, for `resume`.
-        state: More to resume from: objects with ``state_dict()``, or plain values, by name.
+        state: More to resume from, by name: objects with ``state_dict()``, random generators, or
+            plain values. With any of these three, the state of the global random generators is
+            stored, too.
         tags: Text by name. With ``{"tracker.keep": "true"}`` no retention deletes it.
         example_input: A small input: a tensor, a tuple of positional or a dict of keyword
             arguments. It is stored with the model's output for it in eval mode, so that loading
