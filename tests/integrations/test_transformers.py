@@ -312,6 +312,15 @@ def test_a_retention_goes_before_save_total_limit() -> None:
     assert steps() == [16, 32, 48, 32, 48]
 
 
+def test_of_two_callbacks_the_last_one_logs() -> None:
+    # As with tracker.autolog(), which has added one before.
+    first, last = TrackerCallback(), callback(retention=tracker.Retention(keep_last=1))
+    trainer(first, last, num_train_epochs=2).train()
+    assert steps() == [32]
+    assert len(runs()) == 1
+    assert os.listdir("out") == []
+
+
 def test_several_sets_of_evaluation_are_all_in_the_checkpoint() -> None:
     data: Any = {"seen": Digits("train", 100), "unseen": Digits("val", 100)}
     trainer(callback(), data=data, num_train_epochs=1).train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ from tracker.integrations.transformers.state import retention_of
 from tracker.integrations.transformers.training import Moment, Training
 from tracker.retention import Retention
 from tracker.training import random_state
+
+_leaders: dict[int, weakref.ref[TrackerCallback]] = {}
+"""By the id of a Trainer's arguments: which of its callbacks logs."""
 
 
 class TrackerCallback(TrainerCallback):
@@ -26,8 +30,9 @@ class TrackerCallback(TrainerCallback):
 
     Checkpoints go to the active run, which is that of Transformers' own callback with
     ``report_to="mlflow"``. Without one, a run is started at the first checkpoint and ended with the
-    training. Their step is the Trainer's ``global_step``; those at the end of an epoch have the
-    epoch, too, counted from 1 as the Trainer does.
+    training. Of several such callbacks of one Trainer the last one logs. The step of a checkpoint
+    is the Trainer's ``global_step``; at the end of an epoch it has the epoch, too, counted from 1
+    as the Trainer does.
 
     Args:
         checkpoint_folders: Whether the Trainer goes on writing its own ``checkpoint-N`` folders.
@@ -77,6 +82,7 @@ class TrackerCallback(TrainerCallback):
             started=None if self._training is None else self._training.started,
         )
         self._due = None
+        _leaders[id(args)] = weakref.ref(self)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Log what was due when the last step was evaluated."""
@@ -109,6 +115,8 @@ class TrackerCallback(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Log what the Trainer has just saved into a folder."""
         self._due = None
+        if not self._leads(args):
+            return
         training = self._begun(args, state, control)
         training.log(Moment(args, state, kwargs))
         if not self.checkpoint_folders and state.is_world_process_zero:
@@ -120,6 +128,9 @@ class TrackerCallback(TrainerCallback):
         self._log_due(args, state, kwargs)
         training = self._begun(args, state, control)
         self._training = None
+        if not self._leads(args):
+            return
+        _leaders.pop(id(args), None)
         in_folder = state.best_model_checkpoint
         wanted = args.load_best_model_at_end and not (in_folder and self.checkpoint_folders)
         best = training.finish(state.best_global_step if wanted else None, kwargs["model"])
@@ -130,6 +141,10 @@ class TrackerCallback(TrainerCallback):
             known = str(Path(in_folder)) if in_folder else ""
             state.best_model_checkpoint = removed.get(known, state.best_model_checkpoint)
 
+    def _leads(self, args: Any) -> bool:
+        leader = _leaders.get(id(args))
+        return leader is None or leader() in (None, self)
+
     def _begun(self, args: Any, state: Any, control: Any) -> Training:
         if self._training is None:  # it was added to the Trainer while that was training
             self.on_train_begin(args, state, control)
@@ -138,6 +153,8 @@ class TrackerCallback(TrainerCallback):
 
     def _take_over(self, args: Any, state: Any, control: Any, kwargs: dict[str, Any]) -> Any:
         if self.checkpoint_folders or not control.should_save or _needs_folder(args):
+            return control
+        if not self._leads(args):
             return control
         control.should_save = False
         self._due = random_state.capture()
