@@ -264,6 +264,44 @@ def test_an_optimizer_with_a_state_of_its_own_kind_goes_on(
     assert state["recent"].maxlen == 2
 
 
+class Lookahead:
+    """Wraps an optimizer; the groups in its state_dict do not number parameters."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.param_groups = inner.param_groups
+        self.slow = [each.detach().clone() for each in inner.param_groups[0]["params"]]
+        self.steps = 0
+
+    def zero_grad(self) -> None:
+        self.inner.zero_grad()
+
+    @torch.no_grad()
+    def step(self, closure: Any) -> Any:
+        loss = self.inner.step(closure)
+        self.steps += 1
+        if self.steps % 2 == 0:
+            for slow, fast in zip(self.slow, self.inner.param_groups[0]["params"], strict=True):
+                fast.copy_(slow.lerp_(fast, 0.5))
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        groups = [{"steps": self.steps, "slow": self.slow}]
+        return {"fast": self.inner.state_dict(), "param_groups": groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.inner.load_state_dict(state["fast"])
+        self.param_groups = self.inner.param_groups
+        self.steps, self.slow = (state["param_groups"][0][key] for key in ("steps", "slow"))
+
+
+def test_an_optimizer_around_another_goes_on(tmp_path: Path) -> None:
+    resumed_is_the_same(
+        lambda: training(lambda m: Lookahead(torch.optim.Adam(m.parameters(), lr=0.01))),
+        tmp_path / "checkpoint",
+    )
+
+
 def test_a_scaler_an_average_and_several_optimizers_go_on(tmp_path: Path) -> None:
     def make() -> Training:
         model, critic = Perceptron(), nn.Linear(2, 1)

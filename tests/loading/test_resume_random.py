@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_another_number_of_devices_is_told_and_the_rest_is_restored(tmp_path: Pa
     )
     random_state.restore(state)
     assert drawn() == expected
+
+
+def test_where_numpy_is_not_installed_that_is_told_and_the_rest_is_restored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = random_state.capture()
+    expected = random.random(), torch.rand(()).item()
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert random_state.check(state) == ["NumPy is not installed here: its numbers do not go on."]
+    random_state.restore(state)
+    assert (random.random(), torch.rand(()).item()) == expected
+    assert "numpy" not in random_state.capture()
 
 
 def test_numpys_other_bit_generators_are_restored() -> None:

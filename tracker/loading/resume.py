@@ -237,7 +237,7 @@ class _Reader:
                 state = self._stand_ins.for_module(saved.state, part, verify=self._verify)
                 return Load(name, part, state)
         names = parameter_names(part, self._modules)
-        if isinstance(saved.state, dict) and "param_groups" in saved.state and names is not None:
+        if names is not None and _numbers_parameters(saved.state):
             known = set(self._names.values())
             _refuse(name, compare_optimizers(saved.state, saved.parameters, part, names, known))
             state = saved.state
@@ -260,6 +260,14 @@ class _Reader:
             self._names.get(id(parameter), "")
         )
         return entry is None or DTYPES[entry.dtype].torch == parameter.dtype
+
+
+def _numbers_parameters(state: Any) -> bool:
+    """Return whether a state has parameter groups as those of torch's optimizers are."""
+    groups = state.get("param_groups") if isinstance(state, dict) else None
+    return isinstance(groups, list) and all(
+        isinstance(group, dict) and isinstance(group.get("params"), list) for group in groups
+    )
 
 
 def _refuse(name: str, problems: list[str]) -> None:

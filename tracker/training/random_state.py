@@ -59,7 +59,7 @@ def check(state: Any) -> list[str]:
     except ImportError:
         return [
             *_cuda_missing(state),
-            "NumPy is not installed here, so its generator has no state.",
+            "NumPy is not installed here: its numbers do not go on.",
         ]
     except _MALFORMED as error:
         raise FormatError(f"training.random: can't be read: {error}") from error
