@@ -238,16 +238,16 @@ class LeadTicket(Ticket):
 
     def __init__(self, name: str, run_id: str, size: int, lead: Lead) -> None:
         super().__init__(name, run_id, size)
-        self._lead = lead
+        self._lead: Lead | None = lead
 
     def succeed(self, record: CheckpointRecord) -> None:
         """Say that the checkpoint is durable."""
-        self._lead.tell({"record": json.loads(json.dumps(asdict(record)))})
+        self._tell({"record": json.loads(json.dumps(asdict(record)))})
         super().succeed(record)
 
     def fail(self, error: BaseException) -> None:
         """Say that it could not be saved."""
-        self._lead.tell({"error": failure(error), "quiet": self._told})
+        self._tell({"error": failure(error), "quiet": self._told})
         super().fail(error)
 
     def settle(self) -> None:
@@ -260,9 +260,19 @@ class LeadTicket(Ticket):
         """Let the others know that it is whole in the spool, so that their memory is free."""
         self._post(SPOOLED)
 
+    def belongs_to_parent(self) -> None:
+        """Say, in a forked child, that only the parent can tell; and tell the others nothing."""
+        self._lead = None
+        super().belongs_to_parent()
+
+    def _tell(self, outcome: Json) -> None:
+        if self._lead is not None:
+            self._lead.tell(outcome)
+
     def _post(self, key: str) -> None:
         try:
-            self._lead.turn.board.post(key, None)
+            if self._lead is not None:
+                self._lead.turn.board.post(key, None)
         except DistributedError:
             return  # as in Lead.tell
 
