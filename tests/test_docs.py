@@ -79,6 +79,17 @@ def test_the_guide_to_transformers_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+def test_the_guide_to_ignite_trains_and_goes_on(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "ignite.md").read_text()
+    printed = _run(tmp_path, "train.py", "\n".join(python_blocks(guide)))
+    assert printed.splitlines() == [
+        "went on after None",
+        "Net(hidden=32) True",
+        "went on after 3",
+    ]
+
+
+@pytest.mark.system
 def test_the_guide_to_several_processes_trains_in_two_and_loads_in_one(tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "distributed.md").read_text()
     train, load = python_blocks(guide)
