@@ -10,6 +10,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from ignite.engine.deterministic import DeterministicEngine
 from ignite.handlers.checkpoint import BaseSaveHandler
+from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from tracker.api.saving import log_checkpoint
 from tracker.errors import InvalidArgumentError, TrackerWarning
@@ -164,7 +165,12 @@ class TrackerSaver(BaseSaveHandler):
         )
 
     def _moment(self, metrics: Mapping[str, float], extra: Mapping[str, Any] | None) -> Moment:
-        parts = {name: seen(part) for name, part in self._contents.by_role().items()}
+        parts = {
+            name: seen(part)
+            for name, part in self._contents.by_role().items()
+            # Only the rank that it was gathered on has its state.
+            if rank() == 0 or not isinstance(part, ZeroRedundancyOptimizer)
+        }
         parts["random"] = comparable(random_state.capture())
         if extra is not None:
             parts[CHECKPOINTER] = repr(extra)
