@@ -118,3 +118,12 @@ def test_functions_count_by_where_their_code_is() -> None:
 
     assert not is_function_of_distribution(own)
     assert not is_function_of_distribution(model.generate)
+
+
+def test_a_spread_model_is_recalled_as_long_as_it_stays_as_it_is() -> None:
+    model = Block(6)
+    fully_shard(model)
+    first = describe(model)
+    assert describe(model).architecture is first.architecture
+    model.norm.register_forward_hook(print)
+    assert describe(model).architecture is not first.architecture

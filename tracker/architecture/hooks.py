@@ -61,6 +61,11 @@ def describe_hooks(module: nn.Module, writer: Writer, path: str) -> dict[str, Js
     return found
 
 
+def has_lasting(attributes: dict[str, Any]) -> bool:
+    """Return whether a module, of which these are the attributes, has hooks to be described."""
+    return any(_is_lasting(hook) for name in HOOKS for hook in attributes[name].values())
+
+
 def _is_lasting(hook: Any) -> bool:
     function = getattr(hook, "hook", hook)  # of those that torch wraps
     return getattr(hook, "__module__", None) not in REINSTALLED and not (

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from tracker.architecture.containers import MUTABLE
+from tracker.architecture.distribution import is_of_distribution
 from tracker.architecture.generated import named_class
-from tracker.architecture.hooks import HOOKS
+from tracker.architecture.hooks import HOOKS, has_lasting
 from tracker.architecture.inspection import attributes_of
 from tracker.architecture.references import NotReferableError, reference
 from tracker.architecture.structure import NOT_ATTRIBUTES, Tree
@@ -171,9 +172,13 @@ def _name_of(thing: Any) -> str:
 
 def _stamp(module: nn.Module) -> _Module:
     inside = vars(module)
-    if any(_hooks_of(inside)) or isinstance(module, fx.GraphModule):
+    if _has_hooks(inside) or isinstance(module, fx.GraphModule):
         raise _NotComparableError
-    own = {name: value for name, value in inside.items() if name not in NOT_ATTRIBUTES}
+    own = {
+        name: value
+        for name, value in inside.items()
+        if name not in NOT_ATTRIBUTES and not is_of_distribution(name, value)
+    }
     atoms = {name: value for name, value in own.items() if type(value) in _ATOMS}
     others = {n: _frozen(v, 0, {}) for n, v in own.items() if n not in atoms}
     names = ("training", *atoms)
@@ -190,6 +195,11 @@ def _stamp(module: nn.Module) -> _Module:
     )
 
 
+def _has_hooks(inside: dict[str, Any]) -> bool:
+    # Mostly there are none at all, which takes one look.
+    return any(_hooks_of(inside)) and has_lasting(inside)
+
+
 def _is_as_stamped(module: Any, stamp: _Module) -> bool:
     if type(module) is not stamp.cls:
         return False
@@ -201,7 +211,7 @@ def _is_as_stamped(module: Any, stamp: _Module) -> bool:
     return (
         same
         and len(inside) == stamp.count
-        and not any(_hooks_of(inside))
+        and not _has_hooks(inside)
         and inside["_non_persistent_buffers_set"] == stamp.transient
         and (not stamp.others or _others_are_same(inside, stamp.others))
     )

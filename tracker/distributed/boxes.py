@@ -47,9 +47,10 @@ def local_part(tensor: Any, name: str) -> Tensor:
             "is a DTensor whose values are partial: they are yet to be added up over the "
             "processes. Redistribute it before it is logged.",
         )
-    local: Tensor = tensor.detach().to_local()
+    with torch.no_grad():  # so that there is nothing to be noted for a backward pass
+        local: Tensor = tensor.to_local()
     wait = getattr(local, "wait", None)  # it may be on its way
-    return local if wait is None else wait()
+    return (local if wait is None else wait()).detach()
 
 
 def boxes_of(tensor: Any, local: Tensor) -> list[tuple[Box, tuple[slice, ...]]]:
@@ -59,8 +60,26 @@ def boxes_of(tensor: Any, local: Tensor) -> list[tuple[Box, tuple[slice, ...]]]:
         tensor: The DTensor.
         local: What lies here, or a tensor of that shape.
     """
-    if tensor.device_mesh.get_coordinate() is None or (not local.numel() and tensor.numel()):
+    mesh = tensor.device_mesh
+    coordinate = mesh.get_coordinate()
+    if coordinate is None or (not local.numel() and tensor.numel()):
         return []
+    # The same for every tensor of the shape, so that torch is asked once for each kind of layer.
+    key = (tuple(tensor.shape), tuple(mesh.shape), tuple(coordinate), tuple(tensor.placements))
+    known = _known.get(key)
+    if known is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        known = _known[key] = _ask_torch(tensor, local)
+    return known
+
+
+_Boxes = list[tuple[Box, tuple[slice, ...]]]
+_known: dict[tuple[Any, ...], _Boxes] = {}
+_MOST_KNOWN = 10_000
+
+
+def _ask_torch(tensor: Any, local: Tensor) -> _Boxes:
     runs = [_runs(tensor, axis) for axis in range(tensor.dim())]
     told = tuple(sum(length for _, _, length in each) for each in runs)
     if told != tuple(local.shape):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tracker.distributed.boxes import held, is_first_copy
 from tracker.format import Shard
+from tracker.format.parts import Box
 from tracker.values import is_spread
 
 Groups = Mapping[str, Mapping[str, Tensor]]
@@ -57,34 +58,29 @@ def divide(groups: Groups, *, writes_whole: bool) -> Division:
             if id(tensor) in first:
                 division.ties.setdefault(group, {})[name] = first[id(tensor)]
                 continue
-            local = _whole(tensor, name)
-            if local is not None and writes_whole:
-                whole[name] = made[id(tensor)] = local
+            boxes = _boxes(tensor, name)
+            is_whole = len(boxes) == 1 and boxes[0][0][1] == tuple(tensor.shape)
+            if is_whole and writes_whole:
+                whole[name] = made[id(tensor)] = boxes[0][1]
                 continue
             first[id(tensor)] = name
-            shards += [] if local is not None and _has_first(tensor) else _offered(tensor, name)
+            if is_first_copy(tensor) and not (is_whole and _has_first(tensor)):
+                shape = tuple(tensor.shape)
+                shards += [Shard(name, shape, box, here) for box, here in boxes]
         if shards:
             division.shards[group] = shards
     return division
 
 
-def _whole(tensor: Tensor, name: str) -> Tensor | None:
-    """Return the values of a spread tensor that lies here whole, else None."""
+def _boxes(tensor: Tensor, name: str) -> list[tuple[Box, Tensor]]:
+    """Return what lies here of a spread tensor; one without elements lies everywhere."""
     if not tensor.numel():
-        return torch.empty(tensor.shape, dtype=tensor.dtype)
-    boxes = held(tensor, name)
-    if len(boxes) == 1 and boxes[0][0][1] == tuple(tensor.shape):
-        return boxes[0][1]
-    return None
+        empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+        return [(((0,) * tensor.dim(), tuple(tensor.shape)), empty)]
+    return held(tensor, name)
 
 
 def _has_first(tensor: Tensor) -> bool:
     """Return whether rank 0 is one of the processes that hold a tensor."""
     mesh = tensor.device_mesh.mesh  # type: ignore[attr-defined]
     return bool((mesh == 0).any())
-
-
-def _offered(tensor: Tensor, name: str) -> list[Shard]:
-    if not is_first_copy(tensor):
-        return []
-    return [Shard(name, tuple(tensor.shape), box, here) for box, here in held(tensor, name)]
