@@ -10,8 +10,7 @@ from tracker import settings
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
 from tracker.errors import TrackerWarning
-from tracker.saving import spool, tickets
-from tracker.saving.delivery import written_uri
+from tracker.saving import tickets
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,6 +129,9 @@ def resume_latest(
 
 def _tell_of_newer_in_spool(found: CheckpointRecord | None, run_id: str | None) -> None:
     """Warn if a newer checkpoint waits on this disk, because MLflow could not be reached."""
+    from tracker.saving import spool
+    from tracker.saving.delivery import written_uri
+
     waiting = [
         each
         for each in spool.waiting()

@@ -51,6 +51,7 @@ class _Search:
         self._given = given
         own = [*model.parameters(), *model.buffers()]
         self._shared = frozenset(map(id, own))
+        self._persistent = model.state_dict().keys()
         self._seen: set[int] = {id(model), *map(id, given.values()), *self._shared}
         self._pending: deque[tuple[Any, str]] = deque()
         self._found: list[Thing] = []
@@ -71,9 +72,11 @@ class _Search:
 
     def _look_into_module(self, module: nn.Module, path: str) -> None:
         start = f"model.{path}." if path else "model."
-        persistent = module.state_dict(keep_vars=True)
+        inside = f"{path}." if path else ""
         for key, buffer in module._buffers.items():
-            if key not in persistent and (buffer is None or id(buffer) in self._shared):
+            if inside + key not in self._persistent and (
+                buffer is None or id(buffer) in self._shared
+            ):
                 self._found.append(buffer_thing(module, key, start + key))
         for key, value in vars(module).items():
             if key not in _NOT_ATTRIBUTES and not _is_of_hooks(key):
