@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -519,3 +521,25 @@ def test_the_newest_checkpoint_of_another_class_is_not_taken() -> None:
     with pytest.warns(TrackerWarning, match="none of a .*ViTForImageClassification"):
         assert others.__enter__() is None
     others.__exit__(None, None, None)
+
+
+def test_a_gradient_scaler_goes_on_too() -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    state = json.dumps({"global_step": 3}).encode()
+    checkpoint = log(step=3, state={"scaler": scaler}, files={"trainer_state.json": state})
+    with checkpoint_folder(checkpoint, continue_run=False) as folder:
+        assert folder
+        saved = torch.load(Path(folder) / "scaler.pt", weights_only=True)
+    again = torch.amp.GradScaler("cpu")
+    again.load_state_dict(saved)
+    assert again.get_scale() == 8.0
+
+
+def test_without_transformers_the_import_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [n for n in sys.modules if n.startswith("tracker.integrations.transformers")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'checkpoint-tracker\[trans"):
+        importlib.import_module("tracker.integrations.transformers")
