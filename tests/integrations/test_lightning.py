@@ -224,6 +224,16 @@ def test_validating_takes_uris_with_and_without_the_callback() -> None:
         trainer.validate(classifier(), loaders()[1], ckpt_path="runs:/0a1b2c/epoch-1")
 
 
+def test_what_waits_in_the_spool_can_be_loaded_by_who_saved_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRACKER_OFFLINE", "1")
+    callback = TrackerCheckpoint(monitor="val_loss")
+    trainer = fit(classifier, callback, epochs=2)
+    score = trainer.validate(classifier(), loaders()[1], ckpt_path="best", verbose=False)
+    assert score[0]["val_loss"] == pytest.approx(float(callback.best_model_score))
+
+
 # When it saves, and what stays.
 
 

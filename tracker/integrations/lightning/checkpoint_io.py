@@ -11,13 +11,16 @@ from torch import Tensor
 
 from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
-from tracker.errors import FormatError, InvalidArgumentError
+from tracker.errors import FormatError, InvalidArgumentError, NotFoundError
+from tracker.format import StoredCheckpoint, open_checkpoint
 from tracker.integrations.lightning.place import uri_of
 from tracker.integrations.lightning.run import at
 from tracker.integrations.lightning.saving import ENTRY, Extras, Handover
 from tracker.integrations.lightning.training import put_together
 from tracker.loading.fetch import fetch, verified
 from tracker.loading.training_state import values_of
+from tracker.loading.weights import restore_state_dict
+from tracker.saving.spool import CHECKPOINT
 
 if TYPE_CHECKING:
     from lightning.fabric.plugins import CheckpointIO as _CheckpointIO
@@ -127,7 +130,7 @@ class ReadsAndWritesUris(_CheckpointIO):
             return self._load_file(path, map_location, weights_only)
         run = self.handover.run
         with at(None if run is None else run.tracking_uri):
-            dump: dict[str, Any] = read_dump(self.checkpoint(uri), self.lightning_version)
+            dump = read_dump(self._stored(uri), self.lightning_version)
         if isinstance(map_location, str | torch.device):
             return {key: _moved(value, map_location) for key, value in dump.items()}
         return dump
@@ -136,10 +139,20 @@ class ReadsAndWritesUris(_CheckpointIO):
         given = {} if map_location is None else {"map_location": map_location}
         return self.files.load_checkpoint(path, **given, weights_only=weights_only)
 
-    def checkpoint(self, uri: str) -> Checkpoint:
-        """Return the checkpoint of a URI; one of this process may still be on its way."""
-        pending = self.handover.pending.get(uri)
-        return as_checkpoint(uri) if pending is None else pending.result()
+    def _stored(self, uri: str) -> StoredCheckpoint:
+        """Return the files of a checkpoint; one of this process may still be on its way.
+
+        While MLflow can't be reached it lies in the spool, whole.
+        """
+        ticket = self.handover.pending.get(uri)
+        if ticket is None:
+            return files_of(as_checkpoint(uri))
+        self.handover.wait()
+        spooled = ticket.spooled
+        if spooled is not None:
+            with contextlib.suppress(NotFoundError, FormatError):  # it may just have been delivered
+                return open_checkpoint(spooled / CHECKPOINT)
+        return files_of(Checkpoint(ticket.result()))
 
     def remove_checkpoint(self, path: Any) -> None:
         """Give up a checkpoint, or remove a file.
@@ -174,7 +187,17 @@ def _moved(value: Any, device: str | torch.device) -> Any:
     return value
 
 
-def read_dump(checkpoint: Checkpoint, lightning_version: str) -> dict[str, Any]:
+def files_of(checkpoint: Checkpoint) -> StoredCheckpoint:
+    """Return all files of a checkpoint, opened.
+
+    Raises:
+        NotFoundError: They are gone.
+        CorruptCheckpointError: The manifest is not the one that was written.
+    """
+    return fetch(checkpoint.record, check=verified(None))
+
+
+def read_dump(stored: StoredCheckpoint, lightning_version: str) -> dict[str, Any]:
     """Return a checkpoint as Lightning dumps one.
 
     One that was logged without Lightning has weights, epoch and step, which is what ``validate``,
@@ -184,15 +207,14 @@ def read_dump(checkpoint: Checkpoint, lightning_version: str) -> dict[str, Any]:
         FormatError: It is not what a `TrackerCheckpoint` saves.
         CorruptCheckpointError: The bytes are not those that were written.
     """
-    stored = fetch(checkpoint.record, check=verified(None))
     stored.verify(again=False)
-    weights = checkpoint.load_state_dict(verify=False)
+    weights = restore_state_dict(stored, verify=False)
     value = values_of(stored).get(ENTRY)
     if value is None:
         return {
             "state_dict": weights,
-            "epoch": checkpoint.epoch or 0,
-            "global_step": checkpoint.step or 0,
+            "epoch": stored.manifest.epoch or 0,
+            "global_step": stored.manifest.step or 0,
             VERSION: lightning_version,
         }
     if not isinstance(value, dict) or not {"dump", "keys", "more"} <= value.keys():

@@ -17,7 +17,7 @@ from tracker.api.finding import as_checkpoint
 from tracker.checkpoint import Checkpoint
 from tracker.errors import NotFoundError
 from tracker.integrations.lightning import random_numbers
-from tracker.integrations.lightning.checkpoint_io import read_dump
+from tracker.integrations.lightning.checkpoint_io import files_of, read_dump
 from tracker.integrations.lightning.place import RUNS, SCHEME
 from tracker.integrations.lightning.versions import installed_version
 
@@ -73,7 +73,7 @@ class TrackerFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> io.BytesIO:
         if mode != "rb":
             raise ValueError(f"{path}: checkpoints of tracker can be read here, not written.")
-        dump = read_dump(self._checkpoint(path), installed_version())
+        dump = read_dump(files_of(self._checkpoint(path)), installed_version())
         # With NumPy's, it could not be read with weights_only=True.
         dump.pop(random_numbers.KEY, None)
         buffer = io.BytesIO()

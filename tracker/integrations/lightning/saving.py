@@ -20,7 +20,6 @@ from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.integrations.lightning.place import epoch_and_step
 from tracker.integrations.lightning.run import TrainingRun
 from tracker.integrations.lightning.training import take_apart
-from tracker.pending import PendingCheckpoint
 from tracker.saving import tickets
 from tracker.saving.accept import accept
 from tracker.saving.let_go import let_go_after
@@ -75,7 +74,7 @@ class Handover:
     def __init__(self) -> None:
         self.run: TrainingRun | None = None
         self.is_open = False
-        self.pending: dict[str, PendingCheckpoint] = {}
+        self.pending: dict[str, Ticket] = {}
         self._asked = Asked()
         self._newest: Ticket | None = None
         self._outcomes: list[Future[list[str]]] = []
@@ -143,8 +142,7 @@ class Handover:
             weights=taken.weights,
             uri=run.tracking_uri,
         )
-        self.pending[uri] = PendingCheckpoint(ticket)
-        self._newest = ticket
+        self.pending[uri] = self._newest = ticket
 
     def _let_go(self, unwanted: list[str]) -> list[str]:
         """Have checkpoints deleted when the newest is saved; return what could not be, so far."""
