@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import lr_scheduler as schedules
 
 import tracker
@@ -410,3 +411,24 @@ def test_state_must_be_a_dict(state: Any) -> None:
 def test_only_a_module_can_be_resumed(model: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"not a torch\.nn\.Module"):
         log(Net(hidden=4), epoch=1).resume(model=model)
+
+
+def test_an_optimizer_that_gathers_its_state_from_all_ranks_is_resumed() -> None:
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        model, other = Net(hidden=4, depth=2), Net(hidden=4, depth=2)
+        first, second = (
+            ZeroRedundancyOptimizer(each.parameters(), torch.optim.Adam, lr=0.1)
+            for each in (model, other)
+        )
+        train_epoch(model, first, 0)
+        first.consolidate_state_dict()
+        checkpoint = log(model, epoch=0, optimizer=first)
+        tracker.resume(checkpoint, model=other, optimizer=second)
+        first.consolidate_state_dict()
+        second.consolidate_state_dict()
+        assert same(state_of(model, first), state_of(other, second))
+    finally:
+        torch.distributed.destroy_process_group()

@@ -99,6 +99,8 @@ def _way_back(target: Any) -> Callable[[], object]:
         return _module_way_back(target) if _may_refuse(target) else lambda: None
     if isinstance(target, DataLoader):
         return loader_way_back(target)
+    if hasattr(target, "consolidate_state_dict") and hasattr(target, "optim"):
+        target = target.optim  # ZeroRedundancyOptimizer; its own state is that of all ranks
     before = target.state_dict()
     if is_plain(target):  # its tensors are replaced, not written to
         return lambda: load_optimizer(target, before)
