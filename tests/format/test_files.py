@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tracker.errors import CorruptCheckpointError, StorageError
+from tracker.errors import CorruptCheckpointError, NotFoundError, StorageError
 from tracker.format.files import make_directory, opened, replacing, sync_directory
+from tracker.format.layout import REMOVED
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -48,6 +49,14 @@ def test_a_refusal_names_the_path_the_reason_and_the_bytes(tmp_path):
 
 def test_a_file_that_is_missing_means_a_damaged_checkpoint(tmp_path):
     with pytest.raises(CorruptCheckpointError, match="is missing"), opened(tmp_path / "x"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "source/net.py", "gone/model.safetensors"])
+def test_a_file_that_is_missing_because_the_checkpoint_was_deleted_says_so(tmp_path, name):
+    (tmp_path / "source").mkdir()
+    (tmp_path / REMOVED).write_text("{}")
+    with pytest.raises(NotFoundError, match="the checkpoint was deleted"), opened(tmp_path / name):
         pass
 
 

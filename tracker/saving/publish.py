@@ -154,5 +154,6 @@ def _replace(client: Client, record: CheckpointRecord, old: CheckpointRecord) ->
         return f"{what}: {record.id} replaces {old.id}, which stays in MLflow: {error}"
     if old.id == record.id:
         return f"{what} was logged again by another process meanwhile, so {old.id} was dropped."
-    until = "while later checkpoints refer to them" if is_kept else "until `tracker collect` frees them"
+    needed = "while later checkpoints refer to them"
+    until = needed if is_kept else "until `tracker collect` frees them"
     return f"{what} was logged before: {record.id} replaces {old.id}, whose files stay {until}."
