@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from tracker.catalog.opening import open_for_logging
 from tracker.deleting.order import delete
 from tracker.deleting.protection import protected
+from tracker.deleting.telling import tell
 from tracker.errors import RecordUnreachableError, TrackerError
 from tracker.record.boundary import check_reachable, connect
 from tracker.record.inventory import holdings
@@ -76,13 +77,16 @@ def _delete(record: CheckpointRecord, tracking_uri: str, names: Collection[str])
         and each.record.model_class == record.model_class
     ]
     kept = protected(client, record.run_id, found)
+    gone: list[str] = []
     for each in found:
         if each.id in kept:
             _log.info("%s of run %s stays: %s", each.name, record.run_id, kept[each.id])
             continue
         try:
             delete(client, engine, each, by=record.id)
+            gone.append(each.id)
         except RecordUnreachableError:
             raise
         except TrackerError as error:
             tickets.notice(f"{each.name} of run {record.run_id} could not be deleted: {error}")
+    tell(client, record.run_id, record.id, gone)
