@@ -10,6 +10,7 @@ import peft
 import pytest
 import torch
 import transformers
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from tracker.architecture.describe import describe
@@ -44,6 +45,8 @@ def with_checkpointing_of_an_adapter() -> nn.Module:
 
 
 def in_mixed_precision() -> nn.Module:
+    # One process has one precision, as far as Accelerate knows; a Trainer does the same.
+    AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = accelerate.Accelerator(cpu=True, mixed_precision="bf16")
     return accelerator.prepare_model(bert())
 

@@ -80,7 +80,7 @@ class Uninterrupted:
 
 @pytest.fixture(scope="module")
 def _uninterrupted(shared_workplace: Path) -> Uninterrupted:
-    trained = trainer(callback(), run_name="digits")
+    trained = trainer(callback(tags={"team": "vision"}), run_name="digits")
     trained.train()
     state = trained.optimizer.state_dict()
     return Uninterrupted(trained, weights(trained.model), state, shared_workplace)
@@ -96,6 +96,7 @@ def uninterrupted(_uninterrupted: Uninterrupted, monkeypatch: pytest.MonkeyPatch
 
 def test_what_the_trainer_saves_is_durable_when_training_ends(uninterrupted: Uninterrupted) -> None:
     found = logged()
+    assert {c.tags["team"] for c in found} == {"vision"}
     assert [(c.epoch, c.step, c.name) for c in found] == [
         (epoch, 16 * epoch, f"epoch-{epoch}-step-{16 * epoch}") for epoch in (1, 2, 3, 4)
     ]

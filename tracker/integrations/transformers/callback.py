@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from tracker.errors import InvalidArgumentError
 from tracker.integrations.transformers.state import retention_of
 from tracker.integrations.transformers.training import Moment, Training
 from tracker.retention import Retention
+from tracker.saving.request import check_request
 from tracker.training import random_state
 
 _leaders: dict[int, weakref.ref[TrackerCallback]] = {}
@@ -43,6 +45,7 @@ class TrackerCallback(TrainerCallback):
         retention: Which checkpoints stay, instead of what ``save_total_limit`` says; ``"all"``
             keeps every one.
         run_id: The run to log to, instead of the active one.
+        tags: Text by name, for every checkpoint.
 
     Raises:
         InvalidArgumentError: An argument is not usable; when training begins: DeepSpeed shards the
@@ -59,6 +62,7 @@ class TrackerCallback(TrainerCallback):
         checkpoint_folders: bool = True,
         retention: Retention | Literal["all"] | None = None,
         run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         if not (retention in (None, "all") or isinstance(retention, Retention)):
             raise InvalidArgumentError(
@@ -68,6 +72,7 @@ class TrackerCallback(TrainerCallback):
         self.checkpoint_folders = checkpoint_folders
         self.retention = retention
         self.run_id = run_id
+        self.tags = check_request(None, None, None, tags).tags
         self._training: Training | None = None
         self._due: Any = None
 
@@ -78,6 +83,7 @@ class TrackerCallback(TrainerCallback):
         self._training = Training(
             run_id=self.run_id,
             run_name=args.run_name,
+            tags=self.tags,
             retention=None if isinstance(kept, str) else kept,
             started=None if self._training is None else self._training.started,
         )

@@ -39,13 +39,17 @@ def metrics_of(state: Any) -> dict[str, float]:
         >>> metrics_of(trainer.state)
         {'loss': 0.71, 'learning_rate': 2e-05, 'eval_loss': 0.64, 'eval_accuracy': 0.83}
     """
+    entries: list[Mapping[str, Any]] = []
+    for entry in reversed(state.log_history):  # which may be long, and is in the order of steps
+        if entry.get("step") != state.global_step:
+            break
+        if _END_OF_TRAINING not in entry:
+            entries.insert(0, entry)
     found: dict[str, float] = {}
-    for entry in state.log_history:
-        if entry.get("step") == state.global_step and _END_OF_TRAINING not in entry:
-            for key, value in entry.items():
-                name = _NOT_IN_NAMES.sub("_", str(key))
-                if _is_metric(key, value) and _is_allowed(name):
-                    found[name] = float(value)
+    for key, value in (pair for entry in entries for pair in entry.items()):
+        name = _NOT_IN_NAMES.sub("_", str(key))
+        if _is_metric(key, value) and _is_allowed(name):
+            found[name] = float(value)
     return found
 
 

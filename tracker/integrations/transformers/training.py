@@ -99,6 +99,7 @@ class Training:
         run_id: The run to log to; by default the active one, or one that is started.
         run_name: The name of a run that is started.
         retention: Which checkpoints stay.
+        tags: Text by name, for every checkpoint.
         started: The run that a training before, which did not come to its end, has started.
 
     Attributes:
@@ -112,11 +113,12 @@ class Training:
         run_id: str | None,
         run_name: str | None,
         retention: Retention | None,
+        tags: Mapping[str, str],
         started: str | None = None,
     ) -> None:
         self.run_id = run_id or active_run_id()
         self._run_name = run_name
-        self._retention = retention
+        self._always = {"retention": retention, "tags": tags}
         self.started = started if started is not None and started == self.run_id else None
         self._is_settled = False
         self._logged: dict[int, PendingCheckpoint] = {}
@@ -150,7 +152,7 @@ class Training:
             "metrics": metrics,
             "files": self._files(moment) if writes else None,
             "run_id": self.run_id,
-            "retention": self._retention,
+            **self._always,
         }
         parts = {} if moment.args.save_only_model else _training_state(moment)
         while True:
