@@ -22,10 +22,11 @@ from tracker.saving import destination, ending, host_copy, tickets
 from tracker.saving.following import follow, part
 from tracker.saving.leading import Lead, LeadTicket, lead
 from tracker.saving.other_weights import with_weights
+from tracker.saving.others import leave, others_of
 from tracker.saving.pipeline import Accepted, save
 from tracker.saving.request import Request
 from tracker.saving.shares import Shared, alone, share
-from tracker.saving.snapshot import Snapshot, take
+from tracker.saving.snapshot import Snapshot, own_state, take
 from tracker.saving.ticket import Ticket
 from tracker.saving.turn import Turn, others_told
 from tracker.saving.writer import Job, Save, writer
@@ -72,6 +73,8 @@ def accept(
     """
     with nullcontext(turn) if turn is not None else others_told(model) as turn:
         if turn is None and _is_written_by_another_rank():
+            own = own_state(optimizer=optimizer, scheduler=scheduler, state=state)
+            leave(request.name, own)
             return tickets.refused(request.name, _other_rank_writes())
         snapshot = take(
             model,
@@ -112,8 +115,10 @@ def _handed_over(
     known = (request.name, to.label, plan.size)
     job = Job(Ticket(*known) if lead is None else LeadTicket(*known, lead), plan.size)
 
+    others = others_of(request.name) if lead is None else None
+
     def saving(copied: Snapshot) -> Save:
-        return partial(save, Accepted(copied, request, to, lead), job.ticket)
+        return partial(save, Accepted(copied, request, to, lead, others), job.ticket)
 
     _submit(job, snapshot, plan, saving)
     return job

@@ -36,6 +36,7 @@ from tracker.distributed.board import Patience, wait_for
 from tracker.errors import DistributedError, StorageError
 from tracker.format import Content, Placed, Shard, joined, write_shards
 from tracker.format.shards import placed_from_json
+from tracker.saving.others import joined_training
 from tracker.saving.shares import Shared
 from tracker.saving.snapshot import Snapshot
 from tracker.saving.ticket import Ticket
@@ -145,7 +146,8 @@ class Lead:
             # Nobody else's: it was made for this checkpoint. Who still writes into it fails.
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        return replace(content, placed=placed, training=self._with_others(content.training))
+        training = joined_training(content.training, self._training)
+        return replace(content, placed=placed, training=training)
 
     def _write_together(
         self, directory: Path, shards: Mapping[str, list[Shard]], attempt: int
@@ -168,21 +170,6 @@ class Lead:
             placed.append(placed_from_json(message["placed"], f"rank {rank}"))
             _see(directory, rank, placed[-1])
         return joined(placed, self._ties)
-
-    def _with_others(self, training: Any) -> Json:
-        """Return the training state with what each process has of its own."""
-        others = {str(rank): own for rank, own in self._training.items() if own}
-        if not others or training is None:
-            return training  # type: ignore[no-any-return]
-        merged = dict(training)
-        random = {rank: own["random"] for rank, own in others.items() if "random" in own}
-        if random and "random" in merged:
-            ranks = {**merged["random"]["ranks"], **random}
-            merged["random"] = {**merged["random"], "ranks": ranks}
-        states: dict[str, Json] = {
-            rank: {"state": own["state"]} for rank, own in others.items() if "state" in own
-        }
-        return {**merged, "ranks": states} if states else merged
 
     def _wait(self, keys: Mapping[str, int], problem: str) -> None:
         """Wait until there is a message under every key.

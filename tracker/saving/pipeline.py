@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from tracker.saving.deliverer import deliverer
 from tracker.saving.destination import Destination
 from tracker.saving.files import write_files
 from tracker.saving.leading import Lead, LeadTicket
+from tracker.saving.others import Others, with_others
 from tracker.saving.request import Request
 from tracker.saving.retain import retain
 from tracker.saving.snapshot import Snapshot
@@ -52,12 +53,14 @@ class Accepted:
         request: Epoch, step, metrics and tags.
         destination: The run to log to, and the tracking store in force when it was handed over.
         lead: Has other processes write what they hold; None if this one writes alone.
+        others: Have something of their own to be kept, where this one writes alone.
     """
 
     snapshot: Snapshot
     request: Request
     destination: Destination
     lead: Lead | None = None
+    others: Others | None = None
 
 
 def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
@@ -80,6 +83,7 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
     destination = accepted.destination
     if accepted.lead is not None:
         accepted.lead.gather(accepted.snapshot)
+    accepted = replace(accepted, snapshot=with_others(accepted.snapshot, accepted.others))
     if destination.offline:
         return _leave_in_spool(accepted, ticket)
     carrier = deliverer(destination.tracking_uri)

@@ -149,6 +149,35 @@ def _training(
     return parts or None, {**writer.table.tensors, **own.table.tensors}
 
 
+@dataclass(frozen=True, slots=True)
+class OwnState:
+    """What one of several processes has of its own in a training state.
+
+    Attributes:
+        training: ``state`` and ``random``, as typed JSON; None if it has nothing.
+        tensors: The tensors that it names.
+    """
+
+    training: Json
+    tensors: dict[str, Tensor]
+
+
+def own_state(*, optimizer: object, scheduler: object, state: object) -> OwnState:
+    """Return what this process has of its own, where another one writes all else.
+
+    Raises:
+        UnstorableError: A tensor or value can't be stored; names its path.
+    """
+    if optimizer is None and scheduler is None and state is None:
+        return OwnState(None, {})
+    writer = _Writer({}, own_name(rank()))
+    named = state.items() if _is_by_name(state) and isinstance(state, Mapping) else ()
+    entries = {name: writer.entry(p, f"state.{name}") for name, p in named if is_own(p)}
+    own: dict[str, Json] = {"state": entries} if entries else {}
+    own["random"] = writer.random_state()["ranks"][str(rank())]  # type: ignore[index,call-overload]
+    return OwnState(own, writer.table.tensors)
+
+
 def _is_by_name(state: object) -> bool:
     return isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
 
