@@ -46,8 +46,8 @@ WAYS = {
 }
 
 SIZES = {
-    "0.2 MB": {"hidden": 64, "epochs": 5, "batches": 20},
-    "160 MB": {"hidden": 2560, "epochs": 5, "batches": 10},
+    "0.2 MB": {"hidden": 64, "epochs": 4, "batches": 20},
+    "160 MB": {"hidden": 2560, "epochs": 4, "batches": 6},
 }
 """Of a checkpoint: the weights, and twice as much of Adam."""
 
