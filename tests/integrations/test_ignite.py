@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -422,3 +424,11 @@ def test_what_can_not_be_saved_is_refused_before_training(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         wrong(Training())
+
+
+def test_without_ignite_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.startswith("tracker.integrations.ignite")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ignite.engine", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'checkpoint-tracker\[ignite\]'"):
+        importlib.import_module("tracker.integrations.ignite")
