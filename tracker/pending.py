@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tracker.checkpoint import Checkpoint
 from tracker.saving.ticket import Ticket
 
@@ -48,6 +50,14 @@ class PendingCheckpoint:
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait like `result` and return the error that saving ended with, or None."""
         return self._ticket.exception(timeout, stacklevel=2)
+
+    @property
+    def spooled(self) -> Path | None:
+        """Its folder on the local disk, where it waits until MLflow can be reached; None if not."""
+        from tracker.saving.spool import CHECKPOINT  # it needs MLflow
+
+        directory = self._ticket.spooled
+        return None if directory is None else directory / CHECKPOINT
 
     def __repr__(self) -> str:
         state = "done" if self.done() else "being saved"

@@ -481,13 +481,13 @@ def test_while_mlflow_is_not_asked_a_training_waits_on_the_disk_for_one_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TRACKER_OFFLINE", "1")
-    made = trainer(callback(), num_train_epochs=2, load_best_model_at_end=True)
-    with pytest.warns(TrackerWarning, match=r"load_best_model_at_end: .* can't be loaded"):
-        made.train()
+    made = trainer(callback(), num_train_epochs=2, load_best_model_at_end=True, learning_rate=0.1)
+    made.train()
     assert runs() == []
     monkeypatch.delenv("TRACKER_OFFLINE")
     sync()
     assert steps() == [16, 32]
+    assert equal(weights(made.model), tracker.best_checkpoint("eval_loss").load_state_dict())
     assert len(runs()) == 1
 
 

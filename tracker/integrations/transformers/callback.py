@@ -10,8 +10,9 @@ from typing import Any, Literal
 from transformers import TrainerCallback
 
 from tracker.errors import InvalidArgumentError
+from tracker.integrations.transformers.moment import Moment
 from tracker.integrations.transformers.state import retention_of
-from tracker.integrations.transformers.training import Moment, Training
+from tracker.integrations.transformers.training import Training
 from tracker.retention import Retention
 from tracker.saving.request import check_request
 from tracker.training import random_state

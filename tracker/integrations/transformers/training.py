@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,13 @@ from tracker.api.finding import as_checkpoint, get_checkpoint
 from tracker.api.saving import flush, log_checkpoint
 from tracker.checkpoint import Checkpoint
 from tracker.errors import NotFoundError, TrackerError, TrackerWarning, UnstorableError
+from tracker.format import open_checkpoint
 from tracker.integrations.transformers.contents import (
     ARGUMENTS_FILE,
     arguments_file,
     files_beside,
 )
+from tracker.integrations.transformers.moment import Moment
 from tracker.integrations.transformers.run import end_run, start_run
 from tracker.integrations.transformers.state import (
     STATE_FILE,
@@ -28,6 +29,7 @@ from tracker.integrations.transformers.state import (
     metrics_of,
     written_state,
 )
+from tracker.loading.into import load_into
 from tracker.pending import PendingCheckpoint
 from tracker.record.runs import active_run_id
 from tracker.retention import Retention
@@ -35,61 +37,10 @@ from tracker.training import random_state
 from tracker.training.generators import pack, unpack
 from tracker.training.world import rank, world_size
 
+_URI = "models:/"
+
 RANDOM_STATES = "random_states_of_ranks"
 """The name in ``state=`` of the states of the random generators of every process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What a callback of the Trainer is given.
-
-    Attributes:
-        args: The ``TrainingArguments``.
-        state: The ``TrainerState``.
-        objects: ``model``, ``optimizer``, ``lr_scheduler``, ``processing_class`` and more, by name.
-    """
-
-    args: Any
-    state: Any
-    objects: Mapping[str, Any]
-
-    @property
-    def model(self) -> nn.Module:
-        """The model."""
-        model: nn.Module = self.objects["model"]
-        return model
-
-    @property
-    def optimizer(self) -> Any:
-        """The optimizer itself, without what Accelerate put around it."""
-        return _inside(self.objects.get("optimizer"), "optimizer")
-
-    @property
-    def scheduler(self) -> Any:
-        """The learning-rate scheduler itself."""
-        return _inside(self.objects.get("lr_scheduler"), "scheduler")
-
-    @property
-    def scaler(self) -> Any:
-        """The gradient scaler of training in half precision, or None."""
-        return getattr(self.objects.get("optimizer"), "scaler", None)
-
-    @property
-    def processing_class(self) -> Any:
-        """The tokenizer or processor: the Trainer's, else that of its data collator."""
-        given = self.objects.get("processing_class")
-        if given is not None:
-            return given
-        collator = getattr(self.objects.get("train_dataloader"), "collate_fn", None)
-        # The Trainer may have put around it what removes columns.
-        return getattr(getattr(collator, "data_collator", collator), "tokenizer", None)
-
-
-def _inside(wrapped: Any, name: str) -> Any:
-    """Return what Accelerate has wrapped, by its public attribute."""
-    if type(wrapped).__module__.partition(".")[0] == "accelerate":
-        return getattr(wrapped, name, wrapped)
-    return wrapped
 
 
 class Training:
@@ -204,7 +155,7 @@ class Training:
         for folder, pending in self._folders:
             if folder in self._removable and folder != kept:
                 shutil.rmtree(folder, ignore_errors=True)
-                removed[str(folder)] = f"models:/{pending.result().id}"
+                removed[str(folder)] = f"{_URI}{pending.result().id}"
         self._folders = [each for each in self._folders if str(each[0]) not in removed]
         return removed
 
@@ -216,7 +167,7 @@ class Training:
             model: The model.
 
         Returns:
-            The URI of the checkpoint that was loaded, or None.
+            The URI of the checkpoint that was loaded, or its folder in the spool, or None.
 
         Raises:
             TrackerError: A checkpoint could not be saved, and nobody was told of it yet.
@@ -232,31 +183,47 @@ class Training:
             best = _told_by_the_first(best) if best_step is not None else None
             if self.started is not None:
                 end_run(self.started)
-        if best is not None:
-            as_checkpoint(best).load_into(model)
-        return best
+        return best if best is not None and _is_loaded(best, model) else None
 
     def _best(self, step: int) -> str | None:
+        pending = self._logged.get(step)
+        if pending is not None and (spooled := pending.spooled) is not None:
+            return str(spooled)
         try:
-            return f"models:/{self._checkpoint_of(step).id}"
+            return f"{_URI}{self._checkpoint_of(step).id}"
         except TrackerError as error:
-            warnings.warn(
-                f"load_best_model_at_end: the checkpoint of step {step} can't be loaded, and the "
-                f"model stays as it is: {error}",
-                TrackerWarning,
-                stacklevel=5,
-            )
+            _warn_of_best(error)
             return None
 
     def _checkpoint_of(self, step: int) -> Checkpoint:
         pending = self._logged.get(step)
         if pending is not None:
-            if not pending.done():
-                raise NotFoundError("it waits on this disk until MLflow can be reached.")
             return pending.result()
         if self.run_id is None:
             raise NotFoundError("it was logged to another run.")
         return get_checkpoint(self.run_id, step=step)
+
+
+def _is_loaded(best: str, model: nn.Module) -> bool:
+    """Load a checkpoint, named by its URI or its folder in the spool; return whether that went."""
+    try:
+        if best.startswith(_URI):
+            as_checkpoint(best).load_into(model)
+        else:
+            load_into(open_checkpoint(Path(best)), model)
+    except TrackerError as error:
+        _warn_of_best(error)
+        return False
+    return True
+
+
+def _warn_of_best(error: TrackerError) -> None:
+    warnings.warn(
+        "load_best_model_at_end: the best checkpoint can't be loaded, and the model stays as it "
+        f"is: {error}",
+        TrackerWarning,
+        stacklevel=6,
+    )
 
 
 def _training_state(moment: Moment) -> dict[str, Any]:
