@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import importlib
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -421,6 +423,14 @@ def test_a_strategy_that_shards_the_model_is_refused() -> None:
     trainer = lightning.Trainer(strategy=strategy, accelerator="cpu", devices=1, logger=False)
     with pytest.raises(InvalidArgumentError, match="ModelParallelStrategy has every process write"):
         TrackerCheckpoint().setup(trainer, None, "fit")
+
+
+def test_without_lightning_an_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    name = "tracker.integrations.lightning.for_lightning"
+    monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'checkpoint-tracker\[lightning\]'"):
+        importlib.import_module(name)
 
 
 # The other name of Lightning.

@@ -38,5 +38,6 @@ def cut(attributes: dict[str, Any]) -> None:
     for name in _TIES:
         if name in attributes:
             attributes[name] = None
-    if _FABRIC_OPTIMIZERS in attributes:
+    # A new list would be a change, and the module be described again every time.
+    if attributes.get(_FABRIC_OPTIMIZERS):
         attributes[_FABRIC_OPTIMIZERS] = []

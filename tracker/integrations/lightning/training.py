@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from tracker.architecture.wrappers import plain_key
 from tracker.errors import UnstorableError
-from tracker.format.dtypes import stored_dtype
+from tracker.format.dtypes import BY_TORCH, stored_dtype
 from tracker.values import TensorTable, encode
 
 STATE_DICT = "state_dict"
 _MAX_DEPTH = 40
 _MISSING = object()
+_ATOMS = frozenset({type(None), bool, int, float, str})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,18 @@ def put_together(value: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dic
 
 def _are_alike(value: Any, mine: Any) -> bool:
     """Return whether a tensor can lie in the place of the model's own."""
-    return all(
-        isinstance(each, Tensor) and each.layout == torch.strided and not each.is_quantized
-        for each in (value, mine)
-    ) and (value.shape, value.dtype) == (mine.shape, mine.dtype)
+    return (
+        isinstance(value, Tensor)
+        and isinstance(mine, Tensor)
+        and value.layout == mine.layout == torch.strided
+        and not (value.is_quantized or mine.is_quantized)
+        and value.dtype == mine.dtype
+        and value.shape == mine.shape
+    )
 
 
 def _is_same_memory(value: Tensor, mine: Tensor) -> bool:
-    return (value.data_ptr(), value.stride()) == (mine.data_ptr(), mine.stride())
+    return value.data_ptr() == mine.data_ptr() and value.stride() == mine.stride()
 
 
 class _Plain:
@@ -147,10 +152,22 @@ class _Plain:
         return True
 
     def _check(self, value: Any, path: str) -> None:
+        if type(value) in _ATOMS or _is_plain_tensor(value):
+            return
         table = TensorTable()
         encode(value, path, tensor=table.add)
         for name, tensor in table.tensors.items():
             stored_dtype(tensor, name)
+
+
+def _is_plain_tensor(value: Any) -> bool:
+    """Return whether a value is a tensor that certainly can be stored: there are thousands."""
+    return (
+        type(value) in (Tensor, nn.Parameter)
+        and value.layout == torch.strided
+        and value.dtype in BY_TORCH
+        and not (value.is_meta or value.is_nested)
+    )
 
 
 def _without_omegaconf(value: Any) -> Any:
