@@ -22,6 +22,7 @@ from tracker.integrations.lightning.last import find_last
 from tracker.integrations.lightning.place import RUNS, SCHEME, place, uri_of
 from tracker.integrations.lightning.run import TrainingRun, end_own, find_run
 from tracker.integrations.lightning.saving import Extras
+from tracker.integrations.lightning.trainers import check_trainer
 from tracker.record.runs import check_run_id
 from tracker.saving.request import check_request
 
@@ -32,8 +33,6 @@ else:
 
 # Where tracker is installed, fsspec knows it by the entry point; elsewhere by this.
 fsspec.register_implementation(SCHEME, f"{__package__}.filesystem.TrackerFileSystem", clobber=True)
-
-_SHARDED = {"FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy"}
 
 
 class SavesToMlflow(_ModelCheckpoint):
@@ -122,7 +121,7 @@ class SavesToMlflow(_ModelCheckpoint):
             NotFoundError: There is no such run.
             RecordError: MLflow refused.
         """
-        self._check_trainer(trainer)
+        check_trainer(trainer, self.trainer_class, self.import_name)
         io = self._io(trainer)
         if self not in _callbacks(trainer):
             self.save_top_k, self.save_last, self.save_on_exception = 0, None, False
@@ -151,23 +150,6 @@ class SavesToMlflow(_ModelCheckpoint):
             return find_run(self._logger(trainer), self._given_run_id, known)
         except TrackerError as error:
             return error
-
-    def _check_trainer(self, trainer: Any) -> None:
-        expected: type = self.trainer_class
-        if not issubclass(type(trainer), expected):
-            other = type(trainer).__module__.partition(".")[0]
-            raise InvalidArgumentError(
-                f"This TrackerCheckpoint is for the Trainer of {self.import_name}, and the Trainer "
-                f"is of {other}: import it from tracker.integrations.{other} instead."
-            )
-        strategies = {cls.__name__ for cls in type(trainer.strategy).__mro__}
-        if strategies & _SHARDED:
-            raise InvalidArgumentError(
-                f"{type(trainer.strategy).__name__} has every process write a part of the "
-                "checkpoint by itself, which TrackerCheckpoint can't save. Use Lightning's "
-                "ModelCheckpoint here; or call tracker.log_checkpoint in a loop of your own, which "
-                "saves models that fully_shard has sharded."
-            )
 
     def _io(self, trainer: Any) -> ReadsAndWritesUris:
         """Return the plugin that reads and writes URIs, which the Trainer is given if need be."""
