@@ -176,3 +176,14 @@ def test_only_a_sqlite_file_can_be_one_that_nobody_has_made_yet(
     monkeypatch.chdir(tmp_path)
     Path("here.db").touch()
     assert settings.database_is_there(uri) is is_there
+
+
+def test_the_seconds_to_wait_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACKER_DISTRIBUTED_TIMEOUT", raising=False)
+    assert settings.distributed_timeout() == 600
+    monkeypatch.setenv("TRACKER_DISTRIBUTED_TIMEOUT", "2.5")
+    assert settings.distributed_timeout() == 2.5
+    for wrong in ("0", "-1", "soon", "1e3", "inf"):
+        monkeypatch.setenv("TRACKER_DISTRIBUTED_TIMEOUT", wrong)
+        with pytest.raises(InvalidArgumentError, match="expected seconds"):
+            settings.distributed_timeout()

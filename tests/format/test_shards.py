@@ -124,3 +124,17 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path):
     with pytest.raises(StorageError):
         write_shards(tmp_path, 1, rows(1), {})
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_no_memory_is_taken_for_parts_that_no_file_holds(checkpoint):
+    # A manifest of others may claim anything.
+    manifest = json.loads((checkpoint / "checkpoint.json").read_text())
+    weight = manifest["tensors"]["model"]["weight"]
+    weight["shape"] = [2**40, 3]
+    weight["parts"][1]["shape"] = [2**40 - 4, 3]
+    manifest["tensors"]["model"]["tied"] |= {"shape": weight["shape"], "parts": weight["parts"]}
+    (checkpoint / "checkpoint.json").write_text(json.dumps(manifest))
+    stored = open_checkpoint(checkpoint)
+    for verify in (True, False):
+        with pytest.raises(FormatError, match="weight"):
+            stored.tensor("model", "weight", verify=verify)

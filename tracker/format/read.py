@@ -140,10 +140,12 @@ class StoredCheckpoint:
             wanted = {part.offset for part, _ in found}
             pieces = [piece for piece in pieces_of(stored, entry) if piece.offset in wanted]
             self._verify_pieces(group, pieces, again=False)
-        made = torch.empty(box[1], dtype=DTYPES[entry.dtype].torch)
-        for part, common in found:
-            file = self._mapping(group, part.file, 0)
-            piece = file.tensor(part.tensor or stored, DTYPES[entry.dtype], part.shape)
+        dtype = DTYPES[entry.dtype]
+        # First, so that no memory is taken for what no file holds.
+        files = [self._mapping(group, part.file, 0) for part, _ in found]
+        made = torch.empty(box[1], dtype=dtype.torch)
+        for file, (part, common) in zip(files, found, strict=True):
+            piece = file.tensor(part.tensor or stored, dtype, part.shape)
             made[within(common, box[0])] = piece[within(common, part.offset)]
         return made
 
