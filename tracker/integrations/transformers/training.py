@@ -232,6 +232,8 @@ def _training_state(moment: Moment) -> dict[str, Any]:
     if moment.scaler is not None:
         parts["state.scaler"] = moment.scaler
     if world_size() > 1:
+        # log_checkpoint can't know whether every process calls it, and does not wait long for what
+        # they have of their own. Here all do, so they can tell each other.
         parts[f"state.{RANDOM_STATES}"] = _random_states()
     return {name: part for name, part in parts.items() if part is not None}
 
