@@ -136,8 +136,11 @@ class ReadsAndWritesUris(_CheckpointIO):
         return dump
 
     def _load_file(self, path: Any, map_location: Any, weights_only: bool | None) -> dict[str, Any]:
-        given = {} if map_location is None else {"map_location": map_location}
-        return self.files.load_checkpoint(path, **given, weights_only=weights_only)
+        # Older versions of Lightning have no weights_only.
+        given = {"map_location": map_location, "weights_only": weights_only}
+        return self.files.load_checkpoint(
+            path, **{name: value for name, value in given.items() if value is not None}
+        )
 
     def _stored(self, uri: str) -> StoredCheckpoint:
         """Return the files of a checkpoint; one of this process may still be on its way.
