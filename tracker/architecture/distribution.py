@@ -44,6 +44,21 @@ def plain_class(module: nn.Module) -> type[nn.Module]:
     return plain
 
 
+def fully_sharded(model: nn.Module) -> list[Any]:
+    """Return the modules in a model that ``fully_shard`` was applied to."""
+    return [module for module in model.modules() if plain_class(module) is not type(module)]
+
+
+def reshard(model: nn.Module) -> None:
+    """Bring parameters back into their parts, which ``fully_shard`` may have left whole.
+
+    So it does with those of the outermost module after a forward pass without a backward pass. They
+    are whole in another dtype, too, if training is in mixed precision. The next pass gathers them.
+    """
+    for module in fully_sharded(model):
+        module.reshard()
+
+
 def is_of_distribution(name: str, value: object) -> bool:
     """Return whether an attribute of a module was put there to spread it."""
     return name in _ATTRIBUTES or name.startswith(_STATE_KEYS) or is_function_of_distribution(value)

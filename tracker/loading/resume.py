@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
+from tracker.architecture.distribution import reshard
 from tracker.architecture.reader import malformed
 from tracker.architecture.wrappers import plain_key, unwrapped
 from tracker.errors import InvalidArgumentError, MismatchError, TrackerWarning
@@ -77,6 +78,7 @@ def resume_training(
     if random_state is not None and not isinstance(random_state, bool):
         raise InvalidArgumentError(f"random_state={random_state!r}: expected True, False or None.")
     inner = unwrapped(model)
+    reshard(inner)
     # Of what is spread over processes each verifies what it reads.
     spread = is_any_spread(inner, optimizer, *(state or {}).values())
     if verify:

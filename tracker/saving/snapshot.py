@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from tracker.architecture.describe import Description, describe
-from tracker.architecture.distribution import refuse_flat_parameters
+from tracker.architecture.distribution import refuse_flat_parameters, reshard
 from tracker.architecture.torchscript import SCRIPT_FILE, describe_script, is_script
 from tracker.architecture.training_aids import taken_off
 from tracker.architecture.wrappers import unwrapped
@@ -74,6 +74,7 @@ def take(
         )
     model = unwrapped(model)
     refuse_flat_parameters(model)
+    reshard(model)
     training, tensors = _training(model, optimizer=optimizer, scheduler=scheduler, state=state)
     description, files = _described(model, torchscript)
     if example_input is not None and any(map(is_spread, description.state.values())):

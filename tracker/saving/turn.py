@@ -11,11 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from torch import nn
 
 from tracker import settings
+from tracker.architecture.distribution import fully_sharded
 from tracker.distributed.board import Board, default_store
 from tracker.training.world import rank, world_size
 from tracker.types import Json
@@ -107,11 +109,10 @@ def begin(model: object) -> Turn | None:
 def is_model_spread(model: nn.Module) -> bool:
     """Return whether parameters or buffers of a model are spread over processes.
 
-    Between a forward and a backward pass ``fully_shard`` may hold some whole; they are spread all
-    the same.
+    Those that ``fully_shard`` holds whole after a forward pass are spread all the same.
     """
-    # A hook of FSDP, which state_dict() runs, brings them back; it costs nothing where it is so.
-    return any(map(is_spread, model.parameters())) or any(map(is_spread, model.buffers()))
+    tensors = chain(model.parameters(), model.buffers())
+    return bool(fully_sharded(model)) or any(map(is_spread, tensors))
 
 
 @contextmanager
