@@ -64,8 +64,8 @@ def history() -> list[Checkpoint]:
 
 def test_the_commands_are_these() -> None:
     assert sorted(commands()) == [
-        *("best", "check", "db upgrade", "demo", "diff", "doctor", "export", "import"),
-        *("list", "models", "promote", "pull", "register", "reindex"),
+        *("best", "check", "collect", "db upgrade", "demo", "diff", "doctor", "export", "import"),
+        *("list", "models", "promote", "prune", "pull", "register", "reindex"),
         *("runs", "search", "serve", "show", "sync", "verify"),
     ]
 
