@@ -152,13 +152,18 @@ def _complete(
         created.id, run.id, manifest.architecture, manifest.example, tensor
     )
     known = run_tensors.known(run.id, created.artifact_uri, engine)
-    if not known.keys() & known_tensors(stored.manifest, created.id).keys():
+    if _has_parts(manifest) or not known.keys() & known_tensors(stored.manifest, created.id).keys():
         checkpoint = delivery.checkpoint
         return checkpoint, amend_manifest(checkpoint, run_id=run.id, extra_files=files)
     spool.abandon(delivery.lean)  # of an earlier attempt
     whole = content_of(stored)
     whole = replace(whole, run_id=run.id, extra_files={**whole.extra_files, **files})
     return delivery.lean, write_files(client, engine, delivery.lean, whole, created)
+
+
+def _has_parts(manifest: Manifest) -> bool:
+    """Return whether several processes wrote it: a copy would hold every tensor in memory."""
+    return any(entry.parts for named in manifest.tensors.values() for entry in named.values())
 
 
 def _run(client: Client, delivery: Delivery) -> runs.Run:
