@@ -176,3 +176,16 @@ def test_a_process_that_does_not_see_the_folder_says_so(tmp_path, in_thread, mon
     training.ticket.fail(StorageError("Nobody saw it."))
     with pytest.raises(StorageError):
         following.result(20)
+
+
+def test_what_stays_in_the_spool_as_was_wished_is_no_failure(tmp_path, in_thread):
+    training = Training()
+    following = in_thread(training.follow)
+    training.lead.gather(training.snapshot)
+    training.write(tmp_path / "spool")
+    # All at once, so that the other process may see the end first.
+    training.ticket.stay(RecordError("It is kept: TRACKER_OFFLINE is set."))
+    following.result(20)()
+    training.other.wait_until_durable()
+    with pytest.raises(RecordError, match="TRACKER_OFFLINE"):
+        training.other.result(20)

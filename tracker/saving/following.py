@@ -85,10 +85,10 @@ def follow(part: Part, ticket: Ticket) -> CheckpointRecord | Then:
     attempt = 0
     while True:
         key = _next_message(turn, attempt, patience)
+        if key == SPOOLED or (key == OUTCOME and _is_quiet(turn)):
+            return partial(_watch, turn, ticket)
         if key == OUTCOME:
             return _record(turn)
-        if key == SPOOLED:
-            return partial(_watch, turn, ticket)
         message: Any = turn.board.read(key)
         turn.board.post(written_key(attempt, turn.rank), _write(part, message))
         attempt += 1
