@@ -115,6 +115,8 @@ def test_if_the_place_fails_all_write_to_a_second_one(tmp_path, in_thread):
     watch = following.result(20)
     watch()
     training.ticket.settle()
+    training.other.wait_until_durable()
+    assert training.other.spooled == tmp_path / "spool"
     training.ticket.fail(RecordError("MLflow says no."))
     with pytest.raises(RecordError, match="MLflow says no"):
         training.other.result(20)

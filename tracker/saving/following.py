@@ -214,6 +214,7 @@ def _is_told(turn: Turn, ticket: Ticket) -> bool:
                 (ticket.stay if quiet else ticket.fail)(error)
             return True
         if not ticket.settled() and turn.board.has([SETTLED]):
+            ticket.spooled = Path(str(turn.board.read(SETTLED)))
             ticket.settle()
     except DistributedError as error:
         ticket.stay(

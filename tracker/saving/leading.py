@@ -259,7 +259,7 @@ class LeadTicket(Ticket):
     def _post(self, key: str) -> None:
         try:
             if self._lead is not None:
-                self._lead.turn.board.post(key, None)
+                self._lead.turn.board.post(key, str(self.spooled))
         except DistributedError:
             return  # as in Lead.tell
 
