@@ -18,7 +18,8 @@ from tracker.distributed.board import Board
 from tracker.errors import DistributedError, RecordError, StorageError
 from tracker.format import Content, Shard, open_checkpoint, write_checkpoint
 from tracker.saving.following import Part, follow
-from tracker.saving.leading import Lead, LeadTicket, by_group
+from tracker.saving.lead_ticket import LeadTicket
+from tracker.saving.leading import Lead, by_group
 from tracker.saving.snapshot import Snapshot, take
 from tracker.saving.ticket import Ticket
 from tracker.saving.turn import FAILED, Turn

@@ -20,7 +20,8 @@ from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.record.boundary import tracking_uri
 from tracker.saving import destination, ending, host_copy, tickets
 from tracker.saving.following import follow, part
-from tracker.saving.leading import Lead, LeadTicket, lead
+from tracker.saving.lead_ticket import LeadTicket
+from tracker.saving.leading import Lead, lead
 from tracker.saving.other_weights import with_weights
 from tracker.saving.others import leave, others_of
 from tracker.saving.pipeline import Accepted, save

@@ -16,12 +16,11 @@ there may be a second one, in the spool; what the processes hold in memory is ke
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,8 @@ from tracker.format.shards import placed_from_json
 from tracker.saving.others import joined_training
 from tracker.saving.shares import Shared
 from tracker.saving.snapshot import Snapshot
-from tracker.saving.ticket import Ticket
-from tracker.saving.turn import FAILED, OUTCOME, Turn, failure
-from tracker.types import CheckpointRecord, Json
+from tracker.saving.turn import FAILED, OUTCOME, Turn
+from tracker.types import Json
 
 SPOOLED = "spooled"
 """Under this key rank 0 says that the checkpoint is whole in the spool."""
@@ -218,50 +216,6 @@ class Lead:
 def lead(turn: Turn, shared: Shared) -> Lead:
     """Return rank 0's part, from what it holds itself."""
     return Lead(turn, shared.offered, shared.ties)
-
-
-class LeadTicket(Ticket):
-    """The ticket of rank 0, which lets the others know what it is told."""
-
-    def __init__(self, name: str, run_id: str, size: int, lead: Lead) -> None:
-        super().__init__(name, run_id, size)
-        self._lead: Lead | None = lead
-
-    def succeed(self, record: CheckpointRecord) -> None:
-        """Say that the checkpoint is durable."""
-        self._tell({"record": json.loads(json.dumps(asdict(record)))})
-        super().succeed(record)
-
-    def fail(self, error: BaseException) -> None:
-        """Say that it could not be saved."""
-        self._tell({"error": failure(error), "quiet": self._told})
-        super().fail(error)
-
-    def settle(self) -> None:
-        """Say that nobody needs to wait for it."""
-        if self.spooled is not None and not self.done():
-            self._post(SETTLED)
-        super().settle()
-
-    def wait_in_spool(self) -> None:
-        """Let the others know that it is whole in the spool, so that their memory is free."""
-        self._post(SPOOLED)
-
-    def belongs_to_parent(self) -> None:
-        """Say, in a forked child, that only the parent can tell; and tell the others nothing."""
-        self._lead = None
-        super().belongs_to_parent()
-
-    def _tell(self, outcome: Json) -> None:
-        if self._lead is not None:
-            self._lead.tell(outcome)
-
-    def _post(self, key: str) -> None:
-        try:
-            if self._lead is not None:
-                self._lead.turn.board.post(key, str(self.spooled))
-        except DistributedError:
-            return  # as in Lead.tell
 
 
 def _failed_elsewhere(rank: int, told: Mapping[str, Any]) -> DistributedError:

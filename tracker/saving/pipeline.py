@@ -29,7 +29,8 @@ from tracker.saving.content import content
 from tracker.saving.deliverer import deliverer
 from tracker.saving.destination import Destination
 from tracker.saving.files import write_files
-from tracker.saving.leading import Lead, LeadTicket
+from tracker.saving.lead_ticket import LeadTicket
+from tracker.saving.leading import Lead
 from tracker.saving.others import Others, with_others
 from tracker.saving.request import Request
 from tracker.saving.retain import retain
