@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 import time
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ def _see(directory: Path) -> None:
     until = time.monotonic() + _SECONDS_TO_BE_SEEN
     if not wait_for(lambda: directory.is_dir() or None, lambda: until - time.monotonic()):
         raise StorageError(
-            f"{directory} is not on this machine ({os.uname().nodename}): all processes must share "
+            f"{directory} is not on this machine ({platform.node()}): all processes must share "
             "the folder. Use an artifact store that they share, or an MLflow server, and a "
             "TRACKER_SPOOL_DIR that they share."
         )
