@@ -22,6 +22,9 @@ from .system.forked import ForkedPopen
 hypothesis.settings.register_profile("tracker", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("tracker")
 
+# Its assertions say what they compare, too.
+pytest.register_assert_rewrite("tests.system.crashing_examination")
+
 NewDatabase = Callable[[], str]
 
 

@@ -20,7 +20,8 @@ class Asked:
         self.now = 0.0
         self.answers: Callable[[str | None], Viewer] = lambda header: ADA
         self.headers: list[str | None] = []
-        self.look: Look = remembering(self._answer, 5.0, lambda: self.now)
+        self.experiments = frozenset({"1"})
+        self.look: Look = remembering(self._answer, lambda: self.experiments, 5.0, lambda: self.now)
 
     def _answer(self, header: str | None, before: Viewer | None) -> Viewer:
         self.headers.append(header)
@@ -46,6 +47,16 @@ def test_an_answer_holds_for_five_seconds_and_no_longer(asked: Asked) -> None:
     asked.now = 5.0
     asked.answers = lambda header: Viewer("ada", frozenset())
     assert asked.look("Basic a").experiments == frozenset()
+    assert len(asked.headers) == 2
+
+
+def test_an_answer_from_before_there_was_an_experiment_holds_no_longer(asked: Asked) -> None:
+    asked.look("Basic a")
+    asked.experiments |= {"2"}
+    asked.answers = lambda header: Viewer("ada", frozenset({"1", "2"}))
+    assert asked.look("Basic a").experiments == {"1", "2"}
+    asked.experiments = frozenset({"2"})  # fewer than before are no reason to ask
+    asked.look("Basic a")
     assert len(asked.headers) == 2
 
 

@@ -35,7 +35,7 @@ def examine(store: Store) -> list[tracker.Checkpoint]:
             return examine_what_is(ready)
         except AssertionError:
             # A server may still be doing what a process has asked that is dead by now.
-            if ready_models().keys() <= ready.keys():
+            if ready_models().keys() == ready.keys():
                 raise
 
 
@@ -105,11 +105,17 @@ def check_models(models: Iterable[LoggedModel]) -> None:
 
 
 def newest(models: Iterable[LoggedModel]) -> set[str]:
-    """Return the ids of the newest model of each run and epoch, which are the checkpoints.
+    """Return the ids of the model of each run and epoch that was logged last: the checkpoints.
 
-    A process that dies between READY and the end of the one that it replaces leaves both.
+    A process that dies between READY and the end of the one that it replaces leaves both. What a
+    killed process has left in the spool may be sent after what was logged later.
     """
+
+    def logged(model: LoggedModel) -> tuple[int, str]:
+        made = int(model.creation_timestamp)
+        return min(made, int(model.tags.get("tracker.created_at", made))), model.model_id
+
     of_epoch: dict[tuple[str, str], LoggedModel] = {}
-    for model in sorted(models, key=lambda each: (each.creation_timestamp, each.model_id)):
+    for model in sorted(models, key=logged):
         of_epoch[model.source_run_id, model.name] = model
     return {model.model_id for model in of_epoch.values()}

@@ -113,7 +113,8 @@ def work(order: dict[str, Any], begun: Callable[[], object]) -> None:
         logging.getLogger(name).propagate = False
     if order["task"] == "train":
         with beside(order["processes"] - 1):
-            crashing_training.train(begun)
+            # Of several, one that is slow to begin would go on in the run of another.
+            crashing_training.train(begun, anew=order["processes"] > 1)
             api.flush()
     else:
         begun()

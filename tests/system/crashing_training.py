@@ -69,11 +69,13 @@ def resume(checkpoint: tracker.Checkpoint) -> Training:
     return training
 
 
-def train(begun: Callable[[], None]) -> None:
-    """Train on where the newest checkpoint stands, in its run; call ``begun`` before the first."""
-    try:
-        latest = tracker.get_checkpoint()
-    except NotFoundError:
+def train(begun: Callable[[], None], *, anew: bool = False) -> None:
+    """Train on where the newest checkpoint stands, in its run; call ``begun`` before the first.
+
+    With ``anew``, in a run of its own whatever there is.
+    """
+    latest = None if anew else newest()
+    if latest is None:
         training, first, run_id = Training(), 0, None
     else:
         assert latest.epoch is not None
@@ -85,6 +87,13 @@ def train(begun: Callable[[], None]) -> None:
         training.step()
         log(training, epoch)
     log(training, epoch)
+
+
+def newest() -> tracker.Checkpoint | None:
+    try:
+        return tracker.get_checkpoint()
+    except NotFoundError:
+        return None
 
 
 def log(training: Training, epoch: int) -> None:

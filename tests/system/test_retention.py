@@ -158,7 +158,7 @@ def test_over_a_server_that_stores_the_artifacts(tmp_path: Path, database_templa
     served, training, other = (tmp_path / name for name in ("served", "training", "other"))
     for directory in (served, training, other):
         directory.mkdir()
-    (served / "mlflow.db").write_bytes(database_template.read_bytes())
+    place(database_template, served)
     options = (
         *("--backend-store-uri", f"sqlite:///{served / 'mlflow.db'}"),
         *("--artifacts-destination", str(served / "files")),

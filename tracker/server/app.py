@@ -57,7 +57,7 @@ def create_app(
     following, look = None, look_at_everything(engine)
     if catalog.is_server(tracking_uri):
         following = Following(lambda: mirror.update(engine), lambda: _reindex(engine))
-        look = look_in_mlflow(tracking_uri)
+        look = look_in_mlflow(tracking_uri, engine)
     app = FastAPI(
         title="tracker",
         version=__version__,

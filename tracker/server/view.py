@@ -44,17 +44,19 @@ class View:
         return find.make_scope(experiments or None, run_id, filter_string, self.visible)
 
 
-def current_view(request: Request, viewer: Annotated[Viewer, Depends(current_viewer)]) -> View:
+def current_view(request: Request, _: Annotated[Viewer, Depends(current_viewer)]) -> View:
     """Return the catalog as the caller sees it, in step with MLflow: a dependency of routes.
 
-    Who may ask at all is asked first, so that a stranger causes no update.
+    Who may ask at all is asked first, so that a stranger causes no update; and what they may see
+    again afterwards, as there may be an experiment more.
 
     Raises:
         NotAuthenticatedError: MLflow does not know the caller.
         RecordUnreachableError: MLflow can't be asked.
     """
-    request.app.state.catch_up()
-    return View(request.app.state.engine, viewer)
+    state = request.app.state
+    state.catch_up()
+    return View(state.engine, state.look(request.headers.get("authorization")))
 
 
 AsSeen = Annotated[View, Depends(current_view)]

@@ -78,8 +78,12 @@ def current_viewer(
     return look(authorization)
 
 
-def look_in_mlflow(tracking_uri: str) -> Look:
-    """Return a `Look` that asks the MLflow server at a tracking URI."""
+def look_in_mlflow(tracking_uri: str, engine: Engine) -> Look:
+    """Return a `Look` that asks the MLflow server at a tracking URI.
+
+    An answer from before an experiment came into the catalog is none about that experiment: whoever
+    has just made it would not find it.
+    """
 
     def look(authorization: str | None, before: Viewer | None) -> Viewer:
         caller = Caller(tracking_uri, authorization)
@@ -87,7 +91,7 @@ def look_in_mlflow(tracking_uri: str) -> Look:
         user = before.user if before is not None and before.user else user_name(caller)
         return Viewer(user, readable_experiments(caller))
 
-    return remembering(look)
+    return remembering(look, lambda: frozenset(catalog.experiments(engine)))
 
 
 def look_at_everything(engine: Engine) -> Look:
@@ -102,12 +106,14 @@ class _Remembered:
     lock: threading.Lock = field(default_factory=threading.Lock)
     begun: float = 0.0
     ended: float = 0.0
+    known: frozenset[str] = frozenset()
     outcome: Viewer | TrackerError | None = None
     last: Viewer | None = None
 
 
 def remembering(
     look: Callable[[str | None, Viewer | None], Viewer],
+    known_now: Callable[[], frozenset[str]],
     seconds: float = SECONDS_REMEMBERED,
     clock: Callable[[], float] = time.monotonic,
 ) -> Look:
@@ -115,33 +121,36 @@ def remembering(
 
     What asks is given the header, and who that was the last time. Headers are remembered by a keyed
     digest, the thousand that were used last. That MLflow could not be asked is told to those that
-    waited for it, and not remembered.
+    waited for it, and not remembered. An answer holds no longer than until there is an experiment
+    that there was not when it was given; ``known_now`` says which there are.
     """
     key = secrets.token_bytes(32)
-    known: OrderedDict[bytes, _Remembered] = OrderedDict()
+    headers: OrderedDict[bytes, _Remembered] = OrderedDict()
     lock = threading.Lock()
 
     def slot_of(authorization: str | None) -> _Remembered:
         given = "" if authorization is None else f"given {authorization}"
         name = hashlib.blake2b(given.encode(), key=key).digest()
         with lock:
-            slot = known.setdefault(name, _Remembered())
-            known.move_to_end(name)
-            if len(known) > _MOST_REMEMBERED:
-                known.popitem(last=False)
+            slot = headers.setdefault(name, _Remembered())
+            headers.move_to_end(name)
+            if len(headers) > _MOST_REMEMBERED:
+                headers.popitem(last=False)
             return slot
 
-    def holds(slot: _Remembered, arrived: float) -> bool:
+    def holds(slot: _Remembered, arrived: float, known: frozenset[str]) -> bool:
+        if isinstance(slot.outcome, Viewer) and not known <= slot.known:
+            return False
         if isinstance(slot.outcome, Viewer | NotAuthenticatedError):
             return clock() - slot.begun < seconds
         return slot.outcome is not None and slot.ended >= arrived
 
     def remember(authorization: str | None) -> Viewer:
         arrived = clock()
-        slot = slot_of(authorization)
+        slot, known = slot_of(authorization), known_now()
         with slot.lock:
-            if not holds(slot, arrived):
-                slot.begun = clock()
+            if not holds(slot, arrived, known):
+                slot.begun, slot.known = clock(), known
                 try:
                     slot.outcome = slot.last = look(authorization, slot.last)
                 except TrackerError as error:
