@@ -18,6 +18,7 @@ from tracker.distributed.agreement import offer
 from tracker.distributed.board import Board
 from tracker.errors import DistributedError, RecordError, StorageError
 from tracker.format import Content, Placed, Shard, open_checkpoint, write_checkpoint
+from tracker.record.boundary import check_reachable
 from tracker.saving.following import Part, follow
 from tracker.saving.lead_ticket import LeadTicket
 from tracker.saving.leading import Lead, by_group
@@ -80,7 +81,7 @@ class Training:
         own = {"training": {"rank-1.seed": torch.ones(1)}}
         training = {"state": {"seed": {"value": {"$tensor": "rank-1.seed"}}}}
         return follow(
-            Part(self.turn(1), offer("epoch-1", held), held, own, training, ""), self.other
+            Part(self.turn(1), offer("epoch-1", held), held, own, training, NOWHERE), self.other
         )
 
     def write(self, directory: Path) -> None:
@@ -197,7 +198,24 @@ def other_machine(tmp_path, monkeypatch):
         return seen(self) and "place" not in str(self)
 
     monkeypatch.setattr(Path, "is_dir", is_dir)
+    monkeypatch.setattr("tracker.saving.apart.check_reachable", lambda uri: None)
     return tmp_path / "other"
+
+
+def test_a_process_on_another_machine_that_does_not_reach_mlflow_fails_all(
+    tmp_path, in_thread, other_machine, monkeypatch
+):
+    monkeypatch.setattr("tracker.saving.apart.check_reachable", check_reachable)
+    training = Training()
+    following = in_thread(training.follow)
+    training.lead.gather(training.snapshot)
+    training.lead.completed(tmp_path / "place", CONTENT, training.snapshot, may_send=True)
+    training.lead.turn.board.post(SEND, "m-1")
+    with pytest.raises(DistributedError, match="Rank 1 failed: RecordUnreachableError") as no:
+        training.lead.wait_for_apart()
+    training.ticket.fail(no.value)
+    with pytest.raises(DistributedError, match="could not be reached"):
+        following.result(20)
 
 
 def test_a_process_on_another_machine_writes_there_and_is_told_to_send(

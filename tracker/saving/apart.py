@@ -126,6 +126,7 @@ def send_part(turn: Turn, tracking_uri: str, directory: Path, model_id: str) -> 
         _log.debug("part sent: %d bytes to %s", size, model_id)
 
     try:
+        check_reachable(tracking_uri)
         with turn.board.beating(alive_key(turn.rank), _seconds_between_signs(turn)):
             transfer.upload(connect(tracking_uri), model_id, directory, sent=sent)
     except Exception as error:  # noqa: BLE001 - rank 0 decides what follows, and tells all

@@ -96,10 +96,11 @@ def _kept(part: Part, error: Exception) -> str:
 
 def _with(error: Exception, sentence: str) -> TrackerError:
     """Return an error that says one thing more; another library's is a cause from now on."""
+    told = str(error).rstrip().removesuffix(".")
     if isinstance(error, TrackerError):
-        error.args = (f"{error} {sentence}",)
+        error.args = (f"{told}. {sentence}",)
         return error
-    return DistributedError(f"Saving failed with {type(error).__name__}: {error}. {sentence}")
+    return DistributedError(f"Saving failed with {type(error).__name__}: {told}. {sentence}")
 
 
 def keep(part: Part, why: str) -> Path:
