@@ -175,3 +175,28 @@ def test_a_local_store_that_can_not_be_made_is_a_storage_error(
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="file"):
         transfer.place(files_of(checkpoint), tmp_path / "file" / "there", last=MANIFEST)
+
+
+def test_a_part_without_a_manifest_is_uploaded_and_its_sizes_are_told(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "model-rank-00001.safetensors").write_bytes(b"12345")
+    client = connect(tracking_uri())
+    transfer.upload(client, store.model_id, tmp_path / "part")
+    assert transfer.sizes(client, store.model_id) == {"model-rank-00001.safetensors": 5}
+
+
+def test_what_is_missing_before_the_last_file_keeps_that_here(
+    store: Store, checkpoint: Checkpoint
+) -> None:
+    seen: list[list[str]] = []
+
+    def look() -> None:
+        seen.append(names(store.directory))
+        raise RecordError("a part is missing.")
+
+    with pytest.raises(RecordError, match="a part is missing"):
+        store.upload(files_of(checkpoint), before_last=look)
+    assert sorted([*seen[0], MANIFEST]) == sorted(names(files_of(checkpoint)))
+    assert MANIFEST not in names(store.directory)

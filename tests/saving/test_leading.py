@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -16,15 +17,18 @@ from torch import nn
 from tracker.distributed.agreement import offer
 from tracker.distributed.board import Board
 from tracker.errors import DistributedError, RecordError, StorageError
-from tracker.format import Content, Shard, open_checkpoint, write_checkpoint
+from tracker.format import Content, Placed, Shard, open_checkpoint, write_checkpoint
+from tracker.record.boundary import check_reachable
 from tracker.saving.following import Part, follow
 from tracker.saving.lead_ticket import LeadTicket
 from tracker.saving.leading import Lead, by_group
+from tracker.saving.messages import SEND, alive_key, sent_key
 from tracker.saving.snapshot import Snapshot, take
 from tracker.saving.ticket import Ticket
 from tracker.saving.turn import FAILED, Turn
 from tracker.types import Architecture, CheckpointRecord
 
+NOWHERE = "http://127.0.0.1:9"
 WEIGHT = torch.arange(6.0)
 CONTENT = Content("epoch-1", "0f3c", 0, Architecture("none", "net:Net", "Net()"))
 RECORD = CheckpointRecord(
@@ -76,7 +80,9 @@ class Training:
         held = {"model": [shard(1)]}
         own = {"training": {"rank-1.seed": torch.ones(1)}}
         training = {"state": {"seed": {"value": {"$tensor": "rank-1.seed"}}}}
-        return follow(Part(self.turn(1), offer("epoch-1", held), held, own, training), self.other)
+        return follow(
+            Part(self.turn(1), offer("epoch-1", held), held, own, training, NOWHERE), self.other
+        )
 
     def write(self, directory: Path) -> None:
         whole = replace(CONTENT, training={"state": {"seed": {"value": 7}}})
@@ -179,6 +185,101 @@ def test_a_process_that_does_not_see_the_folder_says_so(tmp_path, in_thread, mon
     training.ticket.fail(StorageError("Nobody saw it."))
     with pytest.raises(StorageError):
         following.result(20)
+
+
+@pytest.fixture
+def other_machine(tmp_path, monkeypatch):
+    """Let the other process not see rank 0's folder; return the spool of its machine."""
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "other"))
+    monkeypatch.setattr("tracker.saving.following._SECONDS_TO_BE_SEEN", 0.1)
+    seen = Path.is_dir
+
+    def is_dir(self):
+        return seen(self) and "place" not in str(self)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    monkeypatch.setattr("tracker.saving.apart.check_reachable", lambda uri: None)
+    return tmp_path / "other"
+
+
+def test_a_process_on_another_machine_that_does_not_reach_mlflow_fails_all(
+    tmp_path, in_thread, other_machine, monkeypatch
+):
+    monkeypatch.setattr("tracker.saving.apart.check_reachable", check_reachable)
+    training = Training()
+    following = in_thread(training.follow)
+    training.lead.gather(training.snapshot)
+    training.lead.completed(tmp_path / "place", CONTENT, training.snapshot, may_send=True)
+    training.lead.turn.board.post(SEND, "m-1")
+    with pytest.raises(DistributedError, match="Rank 1 failed: RecordUnreachableError") as no:
+        training.lead.wait_for_apart()
+    training.ticket.fail(no.value)
+    with pytest.raises(DistributedError, match="could not be reached"):
+        following.result(20)
+
+
+def test_a_process_on_another_machine_writes_there_and_is_told_to_send(
+    tmp_path, in_thread, other_machine, monkeypatch
+):
+    sent: list[object] = []
+
+    def upload(client, model_id, directory, **_):
+        sent.extend([model_id, *sorted(path.name for path in directory.iterdir())])
+
+    monkeypatch.setattr("tracker.record.transfer.upload", upload)
+    training = Training()
+    following = in_thread(training.follow)
+    training.lead.gather(training.snapshot)
+    directory = tmp_path / "place"
+    whole = training.lead.completed(directory, CONTENT, training.snapshot, may_send=True)
+    assert set(whole.placed.files) >= {"model-rank-00000.safetensors"}
+    assert [path.name for path in directory.iterdir()] == ["model-rank-00000.safetensors"]
+    assert set(training.lead.apart) == {1}
+    training.lead.turn.board.post(SEND, "m-1")
+    training.lead.wait_for_apart()
+    assert sent == ["m-1", "model-rank-00001.safetensors", "training-rank-00001.safetensors"]
+    assert len(list(other_machine.iterdir())) == 1
+    training.ticket.succeed(RECORD)
+    assert following.result(20).id == "m-1"
+    assert list(other_machine.iterdir()) == []
+
+
+def test_a_process_on_another_machine_that_can_not_send_fails_all(
+    tmp_path, in_thread, other_machine, monkeypatch
+):
+    def upload(client, model_id, directory, **_):
+        raise RecordError("MLflow says no.")
+
+    monkeypatch.setattr("tracker.record.transfer.upload", upload)
+    training = Training()
+    following = in_thread(training.follow)
+    training.lead.gather(training.snapshot)
+    training.lead.completed(tmp_path / "place", CONTENT, training.snapshot, may_send=True)
+    training.lead.turn.board.post(SEND, "m-1")
+    with pytest.raises(DistributedError, match="Rank 1 failed: RecordError: MLflow says no") as no:
+        training.lead.wait_for_apart()
+    training.ticket.fail(no.value)
+    with pytest.raises(DistributedError, match="MLflow says no"):
+        following.result(20)
+    assert list(other_machine.iterdir()) == []
+
+
+def test_who_sends_is_waited_for_as_long_as_it_is_seen_alive(in_thread):
+    training = Training(seconds=0.4)
+    training.lead.apart = {1: Placed()}
+    board = training.turn(1).board
+
+    def send():
+        with board.beating(alive_key(1), 0.05):
+            time.sleep(1.2)
+        board.post(sent_key(1), None)
+
+    sending = in_thread(send)
+    training.lead.wait_for_apart()
+    sending.result(20)
+    board.clear([sent_key(1)])
+    with pytest.raises(DistributedError, match=r"rank 1 of 2.*not seen any more for 0.4 seconds"):
+        training.lead.wait_for_apart()
 
 
 def test_what_stays_in_the_spool_as_was_wished_is_no_failure(tmp_path, in_thread):

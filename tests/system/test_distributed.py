@@ -10,12 +10,14 @@ import contextlib
 import json
 import sqlite3
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from safetensors.torch import load_file
 from torch.distributed.checkpoint import HuggingFaceStorageReader
 
 import tracker
@@ -88,15 +90,30 @@ def test_every_rank_but_the_first_writes_nothing(tmp_path: Path, database_templa
 Said = list[dict[str, Any]]
 
 
-def train(directory: Path, size: int, seconds: float = 40, uri: str = "", **order: Any) -> Said:
-    """Train in several processes; return what each said, nothing of one that was killed."""
+def train(
+    directory: Path,
+    size: int,
+    seconds: float = 40,
+    uri: str = "",
+    machines: bool = False,
+    **order: Any,
+) -> Said:
+    """Train in several processes; return what each said, nothing of one that was killed.
+
+    With ``machines`` each has a spool that lies at the same path in all, and is its own: as on
+    machines that share no folder.
+    """
     variables = environment(
         directory,
         TRACKER_DISTRIBUTED_TIMEOUT=str(seconds),
         PYTHONPATH=str(ROOT),
         OMP_NUM_THREADS="1",
         **({"MLFLOW_TRACKING_URI": uri} if uri else {}),
+        **({"TRACKER_SPOOL_DIR": "/proc/self/cwd/spool"} if machines else {}),
     )
+    homes = [directory / f"machine-{rank}" if machines else directory for rank in range(size)]
+    for home in homes:
+        home.mkdir(exist_ok=True)
     meeting = directory / f"meeting-{uuid.uuid4().hex}"
     program = (PYTHON, "-m", "tests.system.spread_training")
     ranks = [
@@ -106,7 +123,7 @@ def train(directory: Path, size: int, seconds: float = 40, uri: str = "", **orde
             str(size),
             str(meeting),
             json.dumps(order),
-            directory=directory,
+            directory=homes[rank],
             variables=variables,
         )
         for rank in range(size)
@@ -191,8 +208,6 @@ def test_what_can_be_done_with_a_checkpoint_can_be_done_with_one_of_parts(
     assert {each.state for each in checkpoint.diff(checkpoint).tensors} <= {"equal"}
     assert "changed" in {each.state for each in checkpoint.diff(later).tensors}
     checkpoint.export(tmp_path / "weights.safetensors")
-    from safetensors.torch import load_file
-
     expected = checkpoint.load_state_dict()
     exported = load_file(tmp_path / "weights.safetensors")
     assert all(torch.equal(exported[key], tensor) for key, tensor in expected.items())
@@ -257,6 +272,14 @@ def manifests(directory: Path) -> list[Path]:
     return [*directory.rglob("checkpoint.json")]
 
 
+def kept_shards(directory: Path, rank: int) -> Path:
+    """Return the folder in which a process of two has kept what it held of epoch 0."""
+    (kept,) = (directory / "spool" / "shards").iterdir()
+    assert kept.name.startswith(f"epoch-0-rank-{rank}-of-2-")
+    assert json.loads((kept / "shards.json").read_text())["rank"] == rank
+    return kept
+
+
 @pytest.mark.parametrize(
     ("killed", "at", "left"),
     [(1, "copied", []), (1, "named", ["FAILED"]), (0, "on the disk", ["PENDING"])],
@@ -272,6 +295,9 @@ def test_a_process_that_is_killed_leaves_no_checkpoint_and_nobody_hanging(
     assert "within 6 seconds" in told
     assert states(tmp_path) == left
     assert manifests(tmp_path) == []
+    kept = kept_shards(tmp_path, 1 - killed)
+    assert str(kept) in told
+    assert load_file(kept / f"model-rank-0000{1 - killed}.safetensors")["first.weight"].numel()
 
 
 def test_all_are_told_when_one_process_fails_or_does_not_take_part(
@@ -296,6 +322,58 @@ def test_a_server_gets_what_they_wrote_together(tmp_path: Path) -> None:
         alone = train(tmp_path, 1, spread="alone", epochs=0, uri=uri, resume=first["outcomes"][0])
         assert alone[0]["after_resume"] == first["final"]
         assert manifests(tmp_path / "spool") == []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """An MLflow server that keeps the artifacts itself, and its folder."""
+    directory = tmp_path_factory.mktemp("server")
+    with mlflow_server(directory, "--serve-artifacts") as (uri, _):
+        yield directory, uri
+
+
+several_machines = pytest.mark.skipif(
+    not Path("/proc/self/cwd").exists(), reason="there is no path that is another's in each process"
+)
+
+
+@several_machines
+def test_machines_that_share_no_folder_send_each_its_own_part(server: tuple[Path, str]) -> None:
+    directory, uri = server
+    first, second = train(directory, 2, spread="fsdp", epochs=2, uri=uri, machines=True)
+    assert first["outcomes"] == second["outcomes"]
+    assert states(directory) == ["READY", "READY"]
+    assert [*directory.rglob("*/spool/*/checkpoint")] == []
+    assert [*(directory / "machine-1" / "spool").iterdir()] == []
+    last = first["outcomes"][1]
+    alone = train(directory, 1, spread="alone", epochs=0, uri=uri, resume=last)
+    assert alone[0]["after_resume"] == first["final"]
+    half = first["outcomes"][0]
+    again = train(directory, 2, spread="fsdp", epochs=2, uri=uri, machines=True, resume=half)
+    assert [each["resumed"] for each in again] == [0, 0]
+    assert again[0]["final"] == first["final"]
+
+
+@several_machines
+def test_a_machine_that_dies_while_it_sends_leaves_no_checkpoint_and_the_other_its_shards(
+    server: tuple[Path, str],
+) -> None:
+    directory, uri = server
+    said = train(
+        *(directory, 2, 6, uri, True),
+        spread="fsdp",
+        epochs=1,
+        killed=1,
+        killed_in=0,
+        killed_at="part sent",
+    )
+    (told,) = said[0]["outcomes"]
+    assert told.startswith("DistributedError: ")
+    assert "rank 1 of 2" in told
+    assert states(directory)[-1] == "FAILED"
+    kept = kept_shards(directory / "machine-0", 0)
+    assert f"/proc/self/cwd/spool/shards/{kept.name}" in told
+    assert load_file(kept / "model-rank-00000.safetensors")["first.weight"].shape == (6, 64)
 
 
 def test_without_a_server_it_waits_in_the_spool_whole(tmp_path: Path) -> None:

@@ -103,6 +103,14 @@ def test_checkpoints_that_wait_to_be_sent_are_counted(monkeypatch: pytest.Monkey
     assert spool.detail == "1 checkpoint waits there: `tracker sync` sends what it can"
 
 
+def test_shards_of_checkpoints_that_failed_are_counted() -> None:
+    (settings.spool_directory() / "shards" / "epoch-1-rank-0-of-2-0f3c").mkdir(parents=True)
+    spool = findings()["spool"]
+    assert spool.ok
+    assert "nothing waits to be sent; " in spool.detail
+    assert "1 folder holds shards of checkpoints that could not be saved" in spool.detail
+
+
 def test_a_checkpoint_that_was_refused_is_a_fault_and_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

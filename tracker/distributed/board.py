@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch.distributed as distributed
@@ -93,6 +95,34 @@ class Board:
                     self._store.delete_key(key)
             except RuntimeError:
                 return  # of files, or of a process that is gone
+
+    @contextmanager
+    def beating(self, key: str, seconds: float) -> Iterator[None]:
+        """Let others see that this process is alive, while it does what may take long.
+
+        Args:
+            key: Under which there is a message that changes meanwhile.
+            seconds: How often, at least.
+        """
+        ended = threading.Event()
+
+        def beat() -> None:
+            number = 0
+            while not ended.is_set():
+                try:
+                    self.post(key, number)
+                except DistributedError:
+                    return  # who could see it is gone
+                number += 1
+                ended.wait(seconds)
+
+        thread = threading.Thread(target=beat, name="tracker alive", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _set(self, key: str, value: str) -> None:
         self._ask(lambda: self._store.set(key, value))

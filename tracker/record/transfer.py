@@ -23,10 +23,11 @@ def upload(
     model_id: str,
     directory: Path,
     *,
-    last: str,
+    last: str | None = None,
+    before_last: Callable[[], None] = lambda: None,
     sent: Callable[[int], None] = lambda size: None,
 ) -> None:
-    """Upload a complete checkpoint directory to the logged model's store; again is right, too.
+    """Upload a checkpoint directory to the logged model's store; again is right, too.
 
     Several files at a time; each is tried again for some seconds where nobody answers.
 
@@ -34,7 +35,8 @@ def upload(
         client: MLflow.
         model_id: The logged model.
         directory: The files.
-        last: The file that is uploaded after all others: the manifest.
+        last: The file that is uploaded after all others: the manifest; None if it is not here.
+        before_last: Called when all others are there; what it raises keeps the last one here.
         sent: Called with the size of each file that is there, from several threads.
 
     Raises:
@@ -50,7 +52,20 @@ def upload(
         sent(file.stat().st_size)
 
     Running(send, _files(directory, but=last), "tracker upload").finish()
-    send(directory / last)
+    if last is not None:
+        before_last()
+        send(directory / last)
+
+
+def sizes(client: Client, model_id: str) -> dict[str, int | None]:
+    """Return the files at the top of a logged model's store, each with its bytes if it says them.
+
+    Raises:
+        RecordError: The store refused or could not be reached.
+    """
+    with mlflow_errors(f"listing the files of {model_id}", client.tracking_uri):
+        found = client.list_logged_model_artifacts(model_id)
+    return {each.path: each.file_size for each in found if not each.is_dir}
 
 
 def place(directory: Path, target: Path, *, last: str) -> None:
@@ -87,7 +102,8 @@ def _place_file(file: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _files(directory: Path, *, but: str) -> list[Path]:
+def _files(directory: Path, *, but: str | None) -> list[Path]:
     """Return the files of a directory but one, without what a process that died left unfinished."""
     files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
-    return [path for path in files if path != directory / but and path.suffix != PARTIAL]
+    last = None if but is None else directory / but
+    return [path for path in files if path != last and path.suffix != PARTIAL]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tracker.errors import InvalidArgumentError, TrackerWarning
 from tracker.record.boundary import tracking_uri
-from tracker.saving import destination, ending, host_copy, tickets
+from tracker.saving import destination, ending, host_copy, kept, tickets
 from tracker.saving.following import follow, part
 from tracker.saving.lead_ticket import LeadTicket
 from tracker.saving.leading import Lead, lead
@@ -92,7 +92,8 @@ def accept(
             shared = share(snapshot, request.name, leads=True)
             job = _handed_over(shared.snapshot, request, uri, run_id, lead(turn, shared))
         else:
-            job = _part_handed_over(share(snapshot, request.name, leads=False), request, turn)
+            shared = share(snapshot, request.name, leads=False)
+            job = _part_handed_over(shared, request, uri, turn)
         if turn is not None:
             turn.handed_over = True
     _log.debug("accepted: %s", job.ticket)
@@ -119,20 +120,27 @@ def _handed_over(
     others = others_of(request.name) if lead is None else None
 
     def saving(copied: Snapshot) -> Save:
-        return partial(save, Accepted(copied, request, to, lead, others), job.ticket)
+        saved = partial(save, Accepted(copied, request, to, lead, others), job.ticket)
+        if lead is None:
+            return saved
+        held = kept.Part(lead.turn, request, copied, lead.ties)
+        return partial(kept.save_or_keep, saved, held, job.ticket)
 
     _submit(job, snapshot, plan, saving)
     return job
 
 
-def _part_handed_over(shared: Shared, request: Request, turn: Turn) -> Job:
+def _part_handed_over(shared: Shared, request: Request, uri: str | None, turn: Turn) -> Job:
     """Copy what this process holds of a checkpoint that rank 0 leads, and hand it to the writer."""
     plan = host_copy.plan(shared.snapshot)
     ending.install()
     job = Job(Ticket(request.name, "of rank 0", plan.size), plan.size)
+    uri = uri or tracking_uri()
 
     def saving(copied: Snapshot) -> Save:
-        return partial(follow, part(turn, shared, copied), job.ticket)
+        saved = partial(follow, part(turn, shared, copied, uri), job.ticket)
+        held = kept.Part(turn, request, copied, shared.ties)
+        return partial(kept.save_or_keep, saved, held, job.ticket)
 
     _submit(job, shared.snapshot, plan, saving)
     return job

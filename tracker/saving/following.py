@@ -6,7 +6,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,18 @@ from tracker.distributed.board import Patience, wait_for
 from tracker.errors import DistributedError, StorageError, TrackerError
 from tracker.format import Shard, write_shards
 from tracker.format.shards import placed_to_json
-from tracker.saving.leading import (
+from tracker.saving import spool
+from tracker.saving.apart import send_part
+from tracker.saving.leading import by_group
+from tracker.saving.messages import (
+    SEND,
     SETTLED,
     SPOOLED,
-    by_group,
+    Pulse,
     heard_key,
     offer_key,
     place_key,
+    sent_key,
     written_key,
 )
 from tracker.saving.shares import Shared
@@ -53,6 +59,7 @@ class Part:
         shards: These, copied, by group.
         own: Whole tensors of its own, of the training state, by group and name.
         training: The training state that it has of its own, as typed JSON; may be None.
+        tracking_uri: The tracking store, should this process have to send its files itself.
     """
 
     turn: Turn
@@ -60,12 +67,13 @@ class Part:
     shards: Mapping[str, list[Shard]]
     own: Mapping[str, Mapping[str, Tensor]]
     training: Json
+    tracking_uri: str
 
 
-def part(turn: Turn, shared: Shared, copied: Snapshot) -> Part:
+def part(turn: Turn, shared: Shared, copied: Snapshot, tracking_uri: str) -> Part:
     """Return what this process adds, from what it holds and the copy of that."""
     own = {"training": copied.training_tensors}
-    return Part(turn, shared.offered, by_group(copied), own, copied.training)
+    return Part(turn, shared.offered, by_group(copied), own, copied.training, tracking_uri)
 
 
 def follow(part: Part, ticket: Ticket) -> CheckpointRecord | Then:
@@ -84,16 +92,42 @@ def follow(part: Part, ticket: Ticket) -> CheckpointRecord | Then:
     )
     patience = Patience(turn.seconds + _SECONDS_MORE)
     attempt = 0
-    while True:
-        key = _next_message(turn, attempt, patience)
-        if key == SPOOLED or (key == OUTCOME and _is_quiet(turn)):
-            return partial(_watch, turn, ticket)
-        if key == OUTCOME:
-            return _record(turn)
-        message: Any = turn.board.read(key)
-        turn.board.post(written_key(attempt, turn.rank), _write(part, message))
-        attempt += 1
-        patience.renew()
+    with _own_places() as places:
+        while True:
+            key = _next_message(turn, attempt, patience)
+            if key == SPOOLED or (key == OUTCOME and _is_quiet(turn)):
+                return partial(_watch, turn, ticket)
+            if key == OUTCOME:
+                return _record(turn)
+            message: Any = turn.board.read(key)
+            if key == SEND:
+                return _send(part, places, message)
+            turn.board.post(written_key(attempt, turn.rank), _write(part, message, places))
+            attempt += 1
+            patience.renew()
+
+
+@contextmanager
+def _own_places() -> Iterator[list[Path]]:
+    """Collect folders in this machine's spool; remove them when it is known what became of it."""
+    places: list[Path] = []
+    try:
+        yield places
+    finally:
+        for place in places:
+            spool.abandon(place)
+
+
+def _send(part: Part, places: list[Path], model_id: str) -> CheckpointRecord:
+    """Send what this process wrote on its own machine, if it did; wait for the outcome."""
+    turn = part.turn
+    if places:
+        told = send_part(turn, part.tracking_uri, places[-1], model_id)
+        turn.board.post(sent_key(turn.rank), told)
+    pulse = Pulse(turn, 0, _SECONDS_MORE)
+    if not wait_for(lambda: turn.board.has([OUTCOME]) or None, pulse.left):
+        raise _no_answer(turn)
+    return _record(turn)
 
 
 def _next_message(turn: Turn, attempt: int, patience: Patience) -> str:
@@ -106,7 +140,7 @@ def _next_message(turn: Turn, attempt: int, patience: Patience) -> str:
     progress = [] if attempt == 0 else [written_key(attempt - 1, 0)]
 
     def look() -> str | None:
-        for key in (place_key(attempt), OUTCOME, SPOOLED):
+        for key in (place_key(attempt), OUTCOME, SPOOLED, SEND):
             if board.has([key]):
                 return key
         if progress and board.has(progress):  # from now on it waits for the others
@@ -116,37 +150,63 @@ def _next_message(turn: Turn, attempt: int, patience: Patience) -> str:
 
     found = wait_for(look, patience.left)
     if found is None:
-        raise DistributedError(
-            f"Rank 0, which writes what belongs to all, did not answer within {turn.seconds:g} "
-            "seconds (TRACKER_DISTRIBUTED_TIMEOUT). The model is spread over the processes: each "
-            "must call log_checkpoint, and be alive until it is saved."
-        )
+        raise _no_answer(turn)
     return found
 
 
-def _write(part: Part, message: Mapping[str, Any]) -> Json:
-    """Write what this process holds; return what to tell rank 0."""
+def _no_answer(turn: Turn) -> DistributedError:
+    return DistributedError(
+        f"Rank 0, which writes what belongs to all, did not answer within {turn.seconds:g} "
+        "seconds (TRACKER_DISTRIBUTED_TIMEOUT). The model is spread over the processes: each "
+        "must call log_checkpoint, and be alive until it is saved."
+    )
+
+
+def _write(part: Part, message: Mapping[str, Any], places: list[Path]) -> Json:
+    """Write what this process holds; return what to tell rank 0.
+
+    Args:
+        part: What it holds.
+        message: Where to, as rank 0 says.
+        places: Is given the folder that is used instead, where this machine does not see that one.
+    """
     directory, rank = Path(message["directory"]), part.turn.rank
     try:
         skip = duplicates_from_json(message["skip"].get(str(rank), []), "rank 0")
-        _see(directory)
-        return {
-            "placed": placed_to_json(
-                write_shards(directory, rank, without(part.shards, skip), part.own)
-            )
-        }
+        seconds = min(_SECONDS_TO_BE_SEEN, part.turn.seconds / 4)
+        apart = not _is_seen(directory, seconds, is_needed=not message["may_send"])
+        if apart:
+            directory = spool.new_directory()
+            places.append(directory)
+        written = write_shards(directory, rank, without(part.shards, skip), part.own)
+        return {"placed": placed_to_json(written), "apart": apart}
     except Exception as error:  # noqa: BLE001 - rank 0 decides what follows, and tells all
         return {"error": failure(error)}
 
 
-def _see(directory: Path) -> None:
-    until = time.monotonic() + _SECONDS_TO_BE_SEEN
-    if not wait_for(lambda: directory.is_dir() or None, lambda: until - time.monotonic()):
+_unseen: set[Path] = set()
+"""Spools of rank 0 that this machine does not see; to look longer for each checkpoint is vain."""
+
+
+def _is_seen(directory: Path, seconds: float, *, is_needed: bool) -> bool:
+    """Return whether this machine sees rank 0's folder, within some seconds.
+
+    Raises:
+        StorageError: It does not, and that is needed.
+    """
+    spool_there = directory.parent.parent
+    until = time.monotonic() + (0 if spool_there in _unseen and not is_needed else seconds)
+    if wait_for(lambda: directory.is_dir() or None, lambda: until - time.monotonic()):
+        return True
+    if is_needed:
         raise StorageError(
             f"{directory} is not on this machine ({platform.node()}): all processes must share "
-            "the folder. Use an artifact store that they share, or an MLflow server, and a "
-            "TRACKER_SPOOL_DIR that they share."
+            "the folder. Use an artifact store that they share, or an MLflow server that answers "
+            "and keeps artifacts itself or in a remote store, or a TRACKER_SPOOL_DIR that they "
+            "share."
         )
+    _unseen.add(spool_there)
+    return False
 
 
 def _record(turn: Turn) -> CheckpointRecord:
@@ -156,6 +216,7 @@ def _record(turn: Turn) -> CheckpointRecord:
         TrackerError: It failed.
     """
     outcome: Any = turn.board.read(OUTCOME)
+    turn.whole = bool(outcome.get("whole"))
     turn.board.post(heard_key(turn.rank), None)
     if "record" in outcome:
         return CheckpointRecord(**outcome["record"])

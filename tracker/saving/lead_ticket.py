@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict
 
 from tracker.errors import DistributedError
-from tracker.saving.leading import SETTLED, SPOOLED, Lead
+from tracker.saving.leading import Lead
+from tracker.saving.messages import SETTLED, SPOOLED
 from tracker.saving.ticket import Ticket
 from tracker.saving.turn import failure
 from tracker.types import CheckpointRecord, Json
@@ -26,8 +27,15 @@ class LeadTicket(Ticket):
 
     def fail(self, error: BaseException) -> None:
         """Say that it could not be saved."""
-        self._tell({"error": failure(error), "quiet": self._told})
+        self.fail_others(error)
         super().fail(error)
+
+    def fail_others(self, error: BaseException) -> None:
+        """Let the others know that it could not be saved, before this process is done with it."""
+        if self._lead is not None:
+            whole = self._lead.turn.whole
+            self._tell({"error": failure(error), "quiet": self._told, "whole": whole})
+            self._lead = None
 
     def settle(self) -> None:
         """Say that nobody needs to wait for it."""
@@ -37,6 +45,8 @@ class LeadTicket(Ticket):
 
     def wait_in_spool(self) -> None:
         """Let the others know that it is whole in the spool, so that their memory is free."""
+        if self._lead is not None:
+            self._lead.turn.whole = True
         self._post(SPOOLED)
 
     def belongs_to_parent(self) -> None:

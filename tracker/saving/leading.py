@@ -10,6 +10,9 @@ The order, in the background:
 5. It tells what became of it, and waits for a moment until all have heard: with it may end the
    store through which they do.
 
+A process on another machine, which does not see the place, writes on its own and sends that itself,
+if the artifact store is a remote one: see `apart`.
+
 A process that dies or fails before it has told its digests leaves no manifest. If the place fails,
 there may be a second one, in the spool; what the processes hold in memory is kept for so long.
 """
@@ -35,43 +38,27 @@ from tracker.distributed.board import Patience, wait_for
 from tracker.errors import DistributedError, StorageError
 from tracker.format import Content, Placed, Shard, joined, write_shards
 from tracker.format.shards import placed_from_json
+from tracker.saving.messages import (
+    SEND,
+    Pulse,
+    alive_key,
+    heard_key,
+    offer_key,
+    place_key,
+    sent_key,
+    written_key,
+)
 from tracker.saving.others import joined_training
 from tracker.saving.shares import Shared
 from tracker.saving.snapshot import Snapshot
 from tracker.saving.turn import FAILED, OUTCOME, Turn
 from tracker.types import Json
 
-SPOOLED = "spooled"
-"""Under this key rank 0 says that the checkpoint is whole in the spool."""
-
-SETTLED = "settled"
-"""Under this one, that nobody needs to wait for it any more: MLflow can't be reached."""
-
 _SECONDS_TO_HEAR = 5.0
 """How long rank 0 waits until the others have heard of the outcome; who is dead never does."""
 
 _SECONDS_TO_BE_SEEN = 5.0
 """How long a file may take to be seen on another machine of a shared file system."""
-
-
-def offer_key(rank: int) -> str:
-    """Return where a process says what it holds."""
-    return f"offer/{rank}"
-
-
-def place_key(attempt: int) -> str:
-    """Return where rank 0 says where to write."""
-    return f"place/{attempt}"
-
-
-def written_key(attempt: int, rank: int) -> str:
-    """Return where a process says what it has written, or why it could not."""
-    return f"written/{attempt}/{rank}"
-
-
-def heard_key(rank: int) -> str:
-    """Return where a process says that it knows the outcome."""
-    return f"heard/{rank}"
 
 
 def by_group(snapshot: Snapshot) -> dict[str, list[Shard]]:
@@ -89,12 +76,19 @@ class Lead:
         turn: The checkpoint.
         offered: What rank 0 holds itself.
         ties: Further names of spread tensors, see `Division`.
+
+    Attributes:
+        turn: The checkpoint.
+        ties: As given.
+        apart: What other processes have written that do not see the directory, by rank: each has
+            its files on its own machine, and waits for `apart.send_together`.
     """
 
     def __init__(self, turn: Turn, offered: Offer, ties: Mapping[str, Mapping[str, str]]) -> None:
         self.turn = turn
         self._offers = {0: offered}
-        self._ties = ties
+        self.apart: dict[int, Placed] = {}
+        self.ties = ties
         self._duplicates: dict[int, Any] = {}
         self._training: dict[int, Any] = {}
         self._attempts = 0
@@ -123,13 +117,17 @@ class Lead:
         }
         self._duplicates = agree(self._offers, whole)
 
-    def completed(self, directory: Path, content: Content, snapshot: Snapshot) -> Content:
+    def completed(
+        self, directory: Path, content: Content, snapshot: Snapshot, *, may_send: bool = False
+    ) -> Content:
         """Have every process write into a directory; return the content with what they wrote.
 
         Args:
             directory: The checkpoint's directory.
             content: All else that the checkpoint is to hold.
             snapshot: What rank 0 holds of tensors that are spread.
+            may_send: Whether a process that does not see the directory may send what it holds
+                itself, see `apart`.
 
         Raises:
             DistributedError: A process failed, or did not answer in time; the directory is gone.
@@ -139,7 +137,7 @@ class Lead:
             raise self._gone
         attempt, self._attempts = self._attempts, self._attempts + 1
         try:
-            placed = self._write_together(directory, by_group(snapshot), attempt)
+            placed = self._write_together(directory, by_group(snapshot), attempt, may_send)
         except BaseException:
             # Nobody else's: it was made for this checkpoint. Who still writes into it fails.
             shutil.rmtree(directory, ignore_errors=True)
@@ -148,12 +146,14 @@ class Lead:
         return replace(content, placed=placed, training=training)
 
     def _write_together(
-        self, directory: Path, shards: Mapping[str, list[Shard]], attempt: int
+        self, directory: Path, shards: Mapping[str, list[Shard]], attempt: int, may_send: bool
     ) -> Placed:
         board, others = self.turn.board, range(1, self.turn.size)
         _make(directory)
+        self.apart = {}
         skip = {str(rank): duplicates_to_json(self._duplicates[rank]) for rank in others}
-        board.post(place_key(attempt), {"directory": str(directory), "skip": skip})
+        place: Json = {"directory": str(directory), "skip": skip, "may_send": may_send}
+        board.post(place_key(attempt), place)
         own = write_shards(directory, 0, without(shards, self._duplicates[0]), {})
         board.post(written_key(attempt, 0), None)
         self._wait(
@@ -164,10 +164,13 @@ class Lead:
         for rank in others:
             message: Any = board.read(written_key(attempt, rank))
             if "error" in message:
-                raise _failed_elsewhere(rank, message["error"])
+                raise failed_elsewhere(rank, message["error"])
             placed.append(placed_from_json(message["placed"], f"rank {rank}"))
-            _see(directory, rank, placed[-1])
-        return joined(placed, self._ties)
+            if message["apart"]:
+                self.apart[rank] = placed[-1]
+            else:
+                _see(directory, rank, placed[-1])
+        return joined(placed, self.ties)
 
     def _wait(self, keys: Mapping[str, int], problem: str) -> None:
         """Wait until there is a message under every key.
@@ -178,8 +181,7 @@ class Lead:
         board, patience = self.turn.board, Patience(self.turn.seconds)
 
         def look() -> bool | None:
-            if board.has([FAILED]):
-                self._raise_failed()
+            self.raise_failed()
             return board.has(keys) or None
 
         if wait_for(look, patience.left):
@@ -192,9 +194,41 @@ class Lead:
         )
         raise self._gone
 
-    def _raise_failed(self) -> None:
+    def wait_for_apart(self) -> None:
+        """Wait until the processes on other machines have sent what they wrote.
+
+        It takes as long as they are seen to be alive.
+
+        Raises:
+            DistributedError: One failed, or is not seen any more.
+        """
+        board, alive = self.turn.board, {rank: Pulse(self.turn, rank) for rank in self.apart}
+
+        def look() -> bool | None:
+            self.raise_failed()
+            for rank in list(alive):
+                if board.has([sent_key(rank)]):
+                    del alive[rank]
+                    told: Any = board.read(sent_key(rank))
+                    if told is not None:
+                        raise failed_elsewhere(rank, told["error"])
+            return not alive or None
+
+        if not wait_for(look, lambda: min(pulse.left() for pulse in alive.values())):
+            ranks = [rank for rank, pulse in alive.items() if pulse.left() <= 0]
+            raise DistributedError(
+                f"The artifact store was not sent its part by {_named(ranks)} of "
+                f"{self.turn.size}, on another machine and not seen any more for "
+                f"{self.turn.seconds:g} seconds (TRACKER_DISTRIBUTED_TIMEOUT), so there is no "
+                "checkpoint."
+            )
+
+    def raise_failed(self) -> None:
+        """Raise DistributedError if a process has said that its call failed."""
+        if not self.turn.board.has([FAILED]):
+            return
         message: Any = self.turn.board.read(FAILED)
-        self._gone = _failed_elsewhere(message["rank"], message)
+        self._gone = failed_elsewhere(message["rank"], message)
         raise self._gone
 
     def tell(self, outcome: Json) -> None:
@@ -205,7 +239,8 @@ class Lead:
             board.post(OUTCOME, outcome)
             until = time.monotonic() + min(_SECONDS_TO_HEAR, self.turn.seconds)
             wait_for(lambda: board.has(heard) or None, lambda: until - time.monotonic())
-            board.clear([*heard, FAILED, *map(offer_key, range(1, self.turn.size))])
+            board.clear([*heard, FAILED, SEND, *map(offer_key, range(1, self.turn.size))])
+            board.clear([alive_key(0), *map(sent_key, self.apart), *map(alive_key, self.apart)])
             for attempt in range(self._attempts):
                 ranks = range(self.turn.size)
                 board.clear([place_key(attempt), *(written_key(attempt, r) for r in ranks)])
@@ -218,7 +253,8 @@ def lead(turn: Turn, shared: Shared) -> Lead:
     return Lead(turn, shared.offered, shared.ties)
 
 
-def _failed_elsewhere(rank: int, told: Mapping[str, Any]) -> DistributedError:
+def failed_elsewhere(rank: int, told: Mapping[str, Any]) -> DistributedError:
+    """Return the error of another process, as it has told of it."""
     error = DistributedError(f"Rank {rank} failed: {told['type']}: {told['message']}")
     for note in told.get("notes", []):
         error.add_note(str(note))

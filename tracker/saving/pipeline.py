@@ -11,8 +11,6 @@ deliverer does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +23,7 @@ from tracker.record import artifacts, flavor_file, logged_models, runs
 from tracker.record.boundary import connect
 from tracker.retention import Retention
 from tracker.saving import delivery, publish, spool
+from tracker.saving.apart import send_together
 from tracker.saving.content import content
 from tracker.saving.deliverer import deliverer
 from tracker.saving.destination import Destination
@@ -89,8 +88,15 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
         return _leave_in_spool(accepted, ticket)
     carrier = deliverer(destination.tracking_uri)
     run = destination.run
-    if run is None or not destination.is_direct or carrier.has_outage():
+    if run is None or carrier.has_outage():
         return partial(carrier.submit, _spool(accepted, ticket), ticket)
+    if not destination.is_direct:
+        # A folder that is not on all machines is no artifact store to which each could send.
+        may_send = artifacts.local_directory(run.artifact_location) is None
+        waiting = _spool(accepted, ticket, may_send=may_send)
+        if accepted.lead is not None and accepted.lead.apart:
+            return _send_together(accepted, run, accepted.lead, waiting, ticket)
+        return partial(carrier.submit, waiting, ticket)
     try:
         client = connect(destination.tracking_uri)
         engine = open_for_logging(destination.tracking_uri)
@@ -100,10 +106,31 @@ def save(accepted: Accepted, ticket: Ticket) -> CheckpointRecord | Then:
         if not isinstance(error, RecordUnreachableError):
             raise
         return partial(carrier.submit, waiting, ticket)
+    return _entered(client, engine, record, accepted, ticket)
+
+
+def _entered(
+    client: Client, engine: Engine, record: CheckpointRecord, accepted: Accepted, ticket: Ticket
+) -> CheckpointRecord | Then:
+    if accepted.lead is not None:
+        accepted.lead.turn.whole = True
     publish.enter(client, engine, record, ticket.warn)
     if accepted.request.retention is None:
         return record
     return partial(_retain, client, engine, record, accepted.request.retention, ticket)
+
+
+def _send_together(
+    accepted: Accepted, run: runs.Run, lead: Lead, waiting: Delivery, ticket: Ticket
+) -> CheckpointRecord | Then:
+    """Have each process send what it wrote; what is here of it is removed in any case."""
+    uri = accepted.destination.tracking_uri
+    try:
+        client, engine = connect(uri), open_for_logging(uri)
+        record = send_together(client, run, accepted.request, waiting, lead, ticket.add_sent)
+    finally:
+        spool.abandon(waiting.directory)
+    return _entered(client, engine, record, accepted, ticket)
 
 
 def _retain(
@@ -125,19 +152,10 @@ def _save_in_place(
 ) -> CheckpointRecord:
     architecture = accepted.snapshot.description.architecture
     created = publish.begin(client, run, accepted.request, architecture)
-    with _failed_unless_done(client, created.id):
+    with publish.failed_unless_done(client, created.id):
         written = _write(client, engine, run, accepted, created)
         publish.announce("written", accepted.request.name, created.id)
         return publish.publish(client, run, created, written)
-
-
-@contextmanager
-def _failed_unless_done(client: Client, model_id: str) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        logged_models.fail(client, model_id)
-        raise
 
 
 def _write(
@@ -172,8 +190,18 @@ def _make(directory: Path) -> None:
         raise StorageError(f"The folder {directory} can't be created: {error.strerror}.") from error
 
 
-def _spool(accepted: Accepted, ticket: Ticket, error: Exception | None = None) -> Delivery:
-    """Keep a checkpoint on the local disk until MLflow has it."""
+def _spool(
+    accepted: Accepted,
+    ticket: Ticket,
+    error: Exception | None = None,
+    *,
+    may_send: bool = False,
+) -> Delivery:
+    """Keep a checkpoint on the local disk until MLflow has it.
+
+    With ``may_send`` processes on other machines may keep their files there, see `apart`. Then it
+    is no delivery, since it is nowhere whole.
+    """
     destination, request = accepted.destination, accepted.request
     directory = spool.new_directory()
     waiting = Delivery(
@@ -195,8 +223,12 @@ def _spool(accepted: Accepted, ticket: Ticket, error: Exception | None = None) -
             created_at=waiting.created_at,
         )
         if accepted.lead is not None:
-            whole = accepted.lead.completed(waiting.checkpoint, whole, accepted.snapshot)
+            whole = accepted.lead.completed(
+                waiting.checkpoint, whole, accepted.snapshot, may_send=may_send
+            )
         write_checkpoint(waiting.checkpoint, whole)
+        if accepted.lead is not None and accepted.lead.apart:
+            return waiting
         spool.write(waiting)
     except BaseException:
         spool.abandon(directory)

@@ -11,7 +11,8 @@ checkpoint's. The tests kill the process at each.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tracker.catalog.writes import put
@@ -66,6 +67,16 @@ def begin(
     )
     announce("created", request.name, created.id)
     return created
+
+
+@contextmanager
+def failed_unless_done(client: Client, model_id: str) -> Iterator[None]:
+    """Mark a logged model FAILED if the block, which writes its files, fails."""
+    try:
+        yield
+    except BaseException:
+        logged_models.fail(client, model_id)
+        raise
 
 
 def publish(

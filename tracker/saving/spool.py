@@ -4,7 +4,7 @@ Each waits in a directory of its own, ``<spool>/<id>/``: the complete checkpoint
 and, written last, ``delivery.json``, which says where it is to go. A directory without that file is
 half-written or already delivered, and nobody's any more. The spool outlives its processes, and
 several may deliver from it: who does holds the lock of that one checkpoint, ``<id>.lock``, which
-its death releases.
+its death releases. What is in ``<spool>/shards/`` is nothing to deliver, see `kept`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from tracker.types import Mode
 
 CHECKPOINT = "checkpoint"
 DELIVERY = "delivery.json"
+_SHARDS = "shards"
 _LOCK = ".lock"
 _RUNS_LOCK = "runs.lock"
 _VERSION = 1
@@ -114,6 +115,11 @@ def new_directory() -> Path:
         made.chmod(0o700)
     sync_directory(spool)
     return directory
+
+
+def shards_directory() -> Path:
+    """Return where processes keep what they held of checkpoints that failed; see `kept`."""
+    return settings.spool_directory() / _SHARDS
 
 
 def write(delivery: Delivery) -> None:
@@ -221,7 +227,7 @@ def waiting(unreadable: Callable[[TrackerError], None] = _log_unreadable) -> lis
 def _directories() -> list[Path]:
     spool = settings.spool_directory()
     try:
-        return [path for path in spool.iterdir() if path.is_dir()]
+        return [path for path in spool.iterdir() if path.is_dir() and path.name != _SHARDS]
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -40,6 +40,7 @@ class Turn:
         size: How many there are.
         seconds: How long to wait for others.
         handed_over: Whether the background has it.
+        whole: Whether it is known to be whole, in MLflow or in the spool, whatever fails since.
     """
 
     board: Board
@@ -47,6 +48,7 @@ class Turn:
     size: int
     seconds: float
     handed_over: bool = field(default=False)
+    whole: bool = field(default=False)
 
     @property
     def leads(self) -> bool:

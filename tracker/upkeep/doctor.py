@@ -138,12 +138,20 @@ def _spool() -> Finding:
         waiting = spool.waiting(unreadable.append)
     except TrackerError as error:
         return Finding("spool", shown, False, str(error))
+    kept = _kept(spool.shards_directory())
     failed = [*map(str, unreadable), *(f"{d.name}: {d.error}" for d in waiting if d.refused)]
     if not waiting and not failed:
-        return Finding("spool", shown, True, "nothing waits to be sent")
+        return Finding("spool", shown, True, "; ".join(["nothing waits to be sent", *kept]))
     count = f"{len(waiting)} checkpoint{'s wait' if len(waiting) != 1 else ' waits'}"
-    detail = "; ".join([f"{count} there: `tracker sync` sends what it can", *failed])
+    detail = "; ".join([f"{count} there: `tracker sync` sends what it can", *failed, *kept])
     return Finding("spool", shown, False if failed else None, detail)
+
+
+def _kept(shards: Path) -> list[str]:
+    """Return in words what processes have kept of checkpoints that several could not save."""
+    count = len(list(shards.iterdir())) if shards.is_dir() else 0
+    what = "folder holds shards" if count == 1 else "folders hold shards"
+    return [f"{shards}: {count} {what} of checkpoints that could not be saved"] if count else []
 
 
 def _versions() -> list[Finding]:
