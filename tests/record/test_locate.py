@@ -118,11 +118,12 @@ def test_what_was_brought_for_its_own_sake_is_not_brought_again(remote, net, wor
     assert same(state_of(remote[1].load_model()), state_of(net))
 
 
-def test_what_a_remote_store_lost_is_named_and_the_rest_stays_in_the_cache(remote, workplace):
+def test_what_a_remote_store_lost_is_named_and_what_came_stays_in_the_cache(remote, workplace):
     shutil.rmtree(directory(remote[0]))
     with pytest.raises(NotFoundError, match=f"file model.safetensors of checkpoint {remote[0].id}"):
         remote[1].load_model()
-    assert cached(workplace) == {f"{remote[1].id}/model.safetensors"}
+    # Nothing begins after an error: the other file came only if it was under way by then.
+    assert cached(workplace) <= {f"{remote[1].id}/model.safetensors"}
 
 
 def test_what_arrived_changed_is_not_loaded(remote):

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -127,8 +128,11 @@ def _fork_orphan(descriptors: list[int], *, new_session: bool) -> int:
         told = os.read(reading, 20)
         os.close(reading)
         return int(told)
+    parent = os.getpid()
     if os.fork() > 0:
         os._exit(0)
+    while os.getppid() == parent:  # until it has ended, nobody has adopted this process
+        time.sleep(0.0005)
     if new_session:
         os.setsid()
     for number, descriptor in enumerate(descriptors):
