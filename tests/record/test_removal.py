@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from tracker.errors import RecordError, StorageError
-from tracker.format.layout import REMOVED
+from tracker.format.layout import MANIFEST, REMOVED
 from tracker.record import removal
 from tracker.record.removal import remove_files
 
@@ -36,6 +37,17 @@ def test_all_files_go_and_their_folders(client: MlflowClient, folder: Path) -> N
     remove_files(client, ID, str(folder))
     assert list(folder.parents[1].iterdir()) == []
     remove_files(client, ID, str(folder))  # again is right, too
+
+
+def test_several_may_remove_the_same_at_the_same_time(client: MlflowClient, tmp_path: Path) -> None:
+    for number in range(50):
+        folder = tmp_path / str(number) / "m-1" / "artifacts"
+        (folder / "source").mkdir(parents=True)
+        for name in (MANIFEST, "model.safetensors", "source/net.py"):
+            (folder / name).write_text("what was written")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda uri: remove_files(client, "m-1", uri), [folder.as_uri()] * 4))
+        assert not folder.parent.exists()
 
 
 def test_what_others_need_stays_without_the_manifest(client: MlflowClient, folder: Path) -> None:

@@ -7,6 +7,8 @@ or what it has mapped already stays mapped.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import re
@@ -71,7 +73,8 @@ def _remove_local(model_id: str, directory: Path, keep: Collection[str]) -> None
         if not directory.is_dir():
             return
         manifest, removed = directory / MANIFEST, directory / REMOVED
-        if os.path.lexists(manifest):
+        # Whatever is here may go at any moment: another process may be removing the same.
+        with contextlib.suppress(FileNotFoundError):
             os.replace(manifest, removed)
         announce("manifest removed", model_id)
         for root, folders, files in os.walk(directory, topdown=False):
@@ -100,8 +103,8 @@ def _remove_folder(path: Path) -> None:
         path.rmdir()
     except FileNotFoundError:
         return
-    except OSError:
-        if not any(path.iterdir()):
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
 
 
@@ -114,7 +117,10 @@ def _remove_folder_of(removed: Path) -> None:
         _remove_folder(directory)
         return
     aside = directory.with_name(f".{directory.name}{PARTIAL}")
-    os.replace(directory, aside)
+    try:
+        os.replace(directory, aside)
+    except FileNotFoundError:
+        return
     (aside / removed.name).unlink(missing_ok=True)
     _remove_folder(aside)
 
