@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are to stay, as its training says it; `upkeep.retention` judges."""
+"""Which checkpoints of a run are to stay, as its training says it; `deleting.policy` judges."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tracker.loading.fitting import compare_weights, live_keys, refusal
 from tracker.loading.into import check_model
 from tracker.loading.optimizer_fit import compare_optimizers, compare_schedulers
 from tracker.loading.optimizer_state import load_optimizer
-from tracker.loading.together import Load, load_together
+from tracker.loading.together import Load, load_loader, load_together
 from tracker.loading.training_state import (
     SavedObject,
     entries_of,
@@ -248,7 +248,9 @@ class _Reader:
             return Load(name, part, state, load=partial(load_optimizer, is_kept=self._is_kept))
         _refuse(name, compare_schedulers(saved.state, part, saved.parts, parts_of(part)))
         if isinstance(part, DataLoader):
-            return Load(name, part, saved.state, load=partial(_load_loader, saved.generator))
+            return Load(
+                name, part, saved.state, load=partial(load_loader, generator=saved.generator)
+            )
         return Load(name, keeper, saved.state)
 
     def _fetch(self, spread: bool) -> FetchTensor:
@@ -278,15 +280,3 @@ def _refuse(name: str, problems: list[str]) -> None:
             refusal(f"The state of {name} does not fit", problems, limit=_MAX_PROBLEMS)
             + f"\nMake {name} as the training script did."
         )
-
-
-def _load_loader(generator: Tensor | None, loader: Any, state: Mapping[str, Any]) -> None:
-    """Put a DataLoader where it was, and its own random generator into the state that it had.
-
-    Going on, it makes an iterator, which draws a number, as it did not when it was logged. Asked
-    for its state, it makes it now.
-    """
-    loader.load_state_dict(state)
-    loader.state_dict()
-    if generator is not None and loader.generator is not None:
-        loader.generator.set_state(generator)

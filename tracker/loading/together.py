@@ -108,6 +108,18 @@ def _way_back(target: Any) -> Callable[[], object]:
     return lambda: target.load_state_dict(before)
 
 
+def load_loader(loader: Any, state: Mapping[str, Any], *, generator: Tensor | None = None) -> None:
+    """Put a DataLoader where it was, and its own random generator into the state that it had.
+
+    Going on, it makes an iterator, which draws a number, as it did not when it was logged. Asked
+    for its state, it makes it now.
+    """
+    loader.load_state_dict(state)
+    loader.state_dict()
+    if generator is not None and loader.generator is not None:
+        loader.generator.set_state(generator)
+
+
 def loader_way_back(loader: Any) -> Callable[[], object]:
     """Return what puts a DataLoader where it is now, without asking it for its state."""
     # Asked for its state it would begin an epoch, and start its workers.

@@ -7,15 +7,15 @@ A version may name its checkpoint in several ways: by the tags that `tracker.reg
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from tracker.record import version_tags
 from tracker.record.boundary import mlflow_errors
+from tracker.record.versions import matching
 
-_PAGE = 1000
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 
 
@@ -37,24 +37,14 @@ def registered(client: MlflowClient, run_id: str, model_ids: Collection[str]) ->
         return {}
     found: dict[str, str] = {}
     with mlflow_errors(f"asking what of run {run_id} is registered", client.tracking_uri):
-        for version in _versions(client, f"run_id = '{run_id}'"):
+        for version in matching(client, f"run_id = '{run_id}'"):
             for model_id in _made_from(client, version) & set(model_ids):
                 found[model_id] = _title(version)
         # Not every version says its run.
         for model_id in sorted(set(model_ids) - found.keys()):
-            for version in _versions(client, f"source_path LIKE '%{model_id}%'"):
+            for version in matching(client, f"source_path LIKE '%{model_id}%'"):
                 found[model_id] = _title(version)
     return found
-
-
-def _versions(client: MlflowClient, filter_string: str) -> Iterator[ModelVersion]:
-    token: str | None = None
-    while True:
-        page = client.search_model_versions(filter_string, max_results=_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _made_from(client: MlflowClient, version: ModelVersion) -> set[str]:

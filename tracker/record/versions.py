@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -142,17 +142,20 @@ def versions(client: MlflowClient, name: str) -> list[Version]:
         RecordError: MLflow refused or could not be reached.
     """
     quote = '"' if "'" in name else "'"
-    found: list[Version] = []
-    token: str | None = None
     with mlflow_errors(f"listing the versions of {name!r}"):
-        while True:
-            page = client.search_model_versions(
-                f"name = {quote}{name}{quote}", max_results=_PAGE, page_token=token
-            )
-            found += map(from_mlflow, page)
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda each: -each.number)
+        found = list(map(from_mlflow, matching(client, f"name = {quote}{name}{quote}")))
+    return sorted(found, key=lambda each: -each.number)
+
+
+def matching(client: MlflowClient, filter_string: str) -> Iterator[ModelVersion]:
+    """Yield the versions that match a filter of MLflow's, of whatever model, page by page."""
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(filter_string, max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def version(client: MlflowClient, name: str, which: str) -> Version:

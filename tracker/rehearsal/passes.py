@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
+from torch.utils.data import DataLoader
 
 from tracker.architecture.wrappers import plain_key, unwrapped
 from tracker.rehearsal.fingerprint import fingerprint, shown
@@ -61,7 +62,7 @@ class Scene:
             },
         }
         for name, part in self.parts.items():
-            keeper = None if _is_loader(part) else as_stateful(part)
+            keeper = None if isinstance(part, DataLoader) else as_stateful(part)
             if keeper is not None:
                 found[name] = self._entries(part, keeper.state_dict())
         return found
@@ -96,12 +97,6 @@ class Scene:
             if seen.error:
                 break
         return done
-
-
-def _is_loader(part: Any) -> bool:
-    from torch.utils.data import DataLoader
-
-    return isinstance(part, DataLoader)
 
 
 @contextmanager

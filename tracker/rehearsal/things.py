@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from tracker.loading.optimizer_state import is_plain, load_optimizer
+from tracker.loading.optimizer_state import load_optimizer
 from tracker.rehearsal.fingerprint import fingerprint
 from tracker.rehearsal.report import Kind
 from tracker.training import random_state
@@ -94,8 +94,6 @@ def _keep(part: Any) -> PutBack | None:
 
 def _keep_optimizer(optimizer: Any) -> PutBack | None:
     state = copy.deepcopy(optimizer.state_dict())
-    if not is_plain(optimizer):
-        return lambda: optimizer.load_state_dict(copy.deepcopy(state))
     return lambda: load_optimizer(optimizer, copy.deepcopy(state))
 
 

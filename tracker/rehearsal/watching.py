@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from tracker.loading.together import loader_way_back
+from tracker.loading.together import load_loader, loader_way_back
 from tracker.rehearsal.loaders import Watched, earlier_loader
 from tracker.training.stateful import has_state
 
@@ -81,10 +81,7 @@ class Loaders:
                 way_back()
         for loader, state, numbers in self._begun:
             if id(loader) in used:
-                loader.load_state_dict(state)
-                loader.state_dict()  # which makes the iterator
-                if numbers is not None:
-                    loader.generator.set_state(numbers)
+                load_loader(loader, state, generator=numbers)
         for each in self._watched.values():
             each.leave()
 

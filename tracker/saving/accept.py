@@ -13,7 +13,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
-import torch.distributed
 from torch import Tensor
 
 from tracker.errors import InvalidArgumentError, TrackerWarning
@@ -31,6 +30,7 @@ from tracker.saving.snapshot import Snapshot, own_state, take
 from tracker.saving.ticket import Ticket
 from tracker.saving.turn import Turn, others_told
 from tracker.saving.writer import Job, Save, writer
+from tracker.training.world import rank, world_size
 
 _log = logging.getLogger("tracker.saving")
 
@@ -73,7 +73,7 @@ def accept(
             checkpoint waits on the disk.
     """
     with nullcontext(turn) if turn is not None else others_told(model) as turn:
-        if turn is None and _is_written_by_another_rank():
+        if turn is None and rank() != 0:
             own = own_state(optimizer=optimizer, scheduler=scheduler, state=state)
             leave(request.name, own)
             return tickets.refused(request.name, _other_rank_writes())
@@ -168,18 +168,11 @@ def _withdrawn_on_failure(job: Job) -> Iterator[None]:
         raise
 
 
-def _is_written_by_another_rank() -> bool:
-    distributed = torch.distributed
-    return (
-        distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0
-    )
-
-
 def _other_rank_writes() -> InvalidArgumentError:
-    rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
     return InvalidArgumentError(
-        f"This process is rank {rank} of {size} in torch.distributed, and rank 0 alone writes "
-        "checkpoints: ask for the result there, or find the checkpoint with get_checkpoint()."
+        f"This process is rank {rank()} of {world_size()} in torch.distributed, and rank 0 alone "
+        "writes checkpoints: ask for the result there, or find the checkpoint with "
+        "get_checkpoint()."
     )
 
 

@@ -44,9 +44,7 @@ def content(
         environment=environment(description.modules),
         example=None if snapshot.example is None else snapshot.example.document,
         tensors={
-            "model": description.state,
-            "architecture": description.extra,
-            "training": snapshot.training_tensors,
+            **snapshot.groups,
             "example": {} if snapshot.example is None else snapshot.example.tensors,
         },
         source=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.errors import StorageError
 from tracker.format import Content, Written, withdraw_manifest, write_checkpoint
 from tracker.record import logged_models, retention
 from tracker.saving import stored
@@ -53,3 +54,15 @@ def _needed(written: Written) -> dict[str, set[str]]:
     for file in written.manifest.elsewhere.values():
         needed.setdefault(file.checkpoint, set()).add(file.file)
     return needed
+
+
+def make_folder(directory: Path) -> None:
+    """Create a folder with its parents, if it is not there.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {directory} can't be created: {error.strerror}.") from error

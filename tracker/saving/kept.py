@@ -114,17 +114,12 @@ def keep(part: Part, why: str) -> Path:
         StorageError: The disk refused; what was made is gone.
     """
     turn, copied = part.turn, part.copied
-    whole = {
-        "model": copied.description.state,
-        "architecture": copied.description.extra,
-        "training": copied.training_tensors,
-    }
     name = f"{part.request.name}-rank-{turn.rank}-of-{turn.size}-{uuid.uuid4().hex[:8]}"
     directory = spool.shards_directory() / name
     for made in make_directory(directory):
         made.chmod(0o700)
     try:
-        placed = write_shards(directory, turn.rank, by_group(copied), whole)
+        placed = write_shards(directory, turn.rank, by_group(copied), copied.groups)
         _write_table(directory, _table(part, placed, why))
         sync_directory(directory.parent)
     except BaseException:

@@ -38,6 +38,7 @@ from tracker.distributed.board import Patience, wait_for
 from tracker.errors import DistributedError, StorageError
 from tracker.format import Content, Placed, Shard, joined, write_shards
 from tracker.format.shards import placed_from_json
+from tracker.saving.files import make_folder
 from tracker.saving.messages import (
     SEND,
     Pulse,
@@ -110,12 +111,7 @@ class Lead:
             message: Any = self.turn.board.read(offer_key(rank))
             self._offers[rank] = offer_from_json(message["offer"], f"rank {rank}")
             self._training[rank] = message["training"]
-        whole = {
-            "model": snapshot.description.state,
-            "architecture": snapshot.description.extra,
-            "training": snapshot.training_tensors,
-        }
-        self._duplicates = agree(self._offers, whole)
+        self._duplicates = agree(self._offers, snapshot.groups)
 
     def completed(
         self, directory: Path, content: Content, snapshot: Snapshot, *, may_send: bool = False
@@ -149,7 +145,7 @@ class Lead:
         self, directory: Path, shards: Mapping[str, list[Shard]], attempt: int, may_send: bool
     ) -> Placed:
         board, others = self.turn.board, range(1, self.turn.size)
-        _make(directory)
+        make_folder(directory)
         self.apart = {}
         skip = {str(rank): duplicates_to_json(self._duplicates[rank]) for rank in others}
         place: Json = {"directory": str(directory), "skip": skip, "may_send": may_send}
@@ -264,13 +260,6 @@ def failed_elsewhere(rank: int, told: Mapping[str, Any]) -> DistributedError:
 def _named(ranks: list[int]) -> str:
     shown = ", ".join(map(str, ranks[:10])) + (", …" if len(ranks) > 10 else "")
     return f"{'rank' if len(ranks) == 1 else 'ranks'} {shown}"
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"The folder {directory} can't be created: {error.strerror}.") from error
 
 
 def _see(directory: Path, rank: int, placed: Placed) -> None:

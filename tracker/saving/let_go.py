@@ -51,6 +51,14 @@ def let_go_after(newer: Ticket, tracking_uri: str, names: Collection[str]) -> Fu
     return outcome
 
 
+def to_try_again(outcomes: list[Future[list[str]]]) -> list[str]:
+    """Take those out of some outcomes of `let_go_after` that are known; return what is left."""
+    known = [each for each in outcomes if each.done()]
+    for outcome in known:
+        outcomes.remove(outcome)
+    return [name for outcome in known for name in outcome.result()]
+
+
 def _let_go(record: CheckpointRecord, tracking_uri: str, names: Collection[str]) -> list[str]:
     try:
         check_reachable(tracking_uri)

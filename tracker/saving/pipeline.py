@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.catalog.opening import open_for_logging
@@ -27,7 +26,7 @@ from tracker.saving.apart import send_together
 from tracker.saving.content import content
 from tracker.saving.deliverer import deliverer
 from tracker.saving.destination import Destination
-from tracker.saving.files import write_files
+from tracker.saving.files import make_folder, write_files
 from tracker.saving.lead_ticket import LeadTicket
 from tracker.saving.leading import Lead
 from tracker.saving.others import Others, with_others
@@ -168,7 +167,7 @@ def _write(
     directory = artifacts.local_directory(created.artifact_uri)
     if directory is None:
         raise StorageError(f"{created.artifact_uri}: is not the local directory that it was.")
-    _make(directory)
+    make_folder(directory)
     architecture, example = accepted.snapshot.description.architecture, accepted.snapshot.example
     described = (example.document, example.tensors.__getitem__) if example else ()
     whole = content(
@@ -181,13 +180,6 @@ def _write(
     if accepted.lead is not None:
         whole = accepted.lead.completed(directory, whole, accepted.snapshot)
     return write_files(client, engine, directory, whole, created)
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"The folder {directory} can't be created: {error.strerror}.") from error
 
 
 def _spool(

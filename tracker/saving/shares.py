@@ -38,7 +38,7 @@ def alone(snapshot: Snapshot) -> Snapshot:
         UnstorableError: A tensor of the training state is spread over several, and the model is
             not.
     """
-    division = _divided(snapshot, writes_whole=True)
+    division = divide(snapshot.groups, writes_whole=True)
     for group, shards in division.shards.items():
         raise UnstorableError(
             shards[0].name,
@@ -59,19 +59,10 @@ def share(snapshot: Snapshot, checkpoint: str, *, leads: bool) -> Shared:
     Raises:
         UnstorableError: A tensor is in no state to be stored.
     """
-    division = _divided(snapshot, writes_whole=leads)
+    division = divide(snapshot.groups, writes_whole=leads)
     reduced = _with(snapshot, division) if leads else _own(snapshot, division)
     boxes = tuple((group, each) for group, held in division.shards.items() for each in held)
     return Shared(replace(reduced, boxes=boxes), offer(checkpoint, division.shards), division.ties)
-
-
-def _divided(snapshot: Snapshot, *, writes_whole: bool) -> Division:
-    groups = {
-        "model": snapshot.description.state,
-        "architecture": snapshot.description.extra,
-        "training": snapshot.training_tensors,
-    }
-    return divide(groups, writes_whole=writes_whole)
 
 
 def _with(snapshot: Snapshot, division: Division) -> Snapshot:

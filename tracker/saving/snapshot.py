@@ -50,6 +50,15 @@ class Snapshot:
     own_entries: frozenset[str] = frozenset()
     boxes: tuple[tuple[str, Shard], ...] = ()
 
+    @property
+    def groups(self) -> dict[str, Mapping[str, Tensor]]:
+        """The tensors of model and training by group, as a checkpoint's files hold them."""
+        return {
+            "model": self.description.state,
+            "architecture": self.description.extra,
+            "training": self.training_tensors,
+        }
+
 
 def take(
     model: object,

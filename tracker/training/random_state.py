@@ -10,12 +10,15 @@ import contextlib
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.distributed
+from torch import Tensor
 
 from tracker.errors import FormatError
 from tracker.training.generators import pack, unpack
+from tracker.training.world import world_size
 
 State = dict[str, Any]
 """By source, ``python``, ``numpy``, ``torch`` and ``cuda``: its state.
@@ -38,6 +41,40 @@ def capture() -> State:
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["cuda"] = torch.cuda.get_rng_state_all()
     return dict(sorted(state.items()))
+
+
+def capture_everywhere() -> list[State]:
+    """Return what `capture` returns in every process, by rank; all of them must call this."""
+    own = capture()
+    if world_size() == 1:
+        return [own]
+    states: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(states, _without_tensors(own))
+    return [_with_tensors(state) for state in states]
+
+
+class _WasTensor(NamedTuple):
+    """A tensor on its way: torch's own pickling of these, between processes, fails at times."""
+
+    array: Any
+
+
+def _without_tensors(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return _WasTensor(value.cpu().numpy())
+    return _inside(value, _without_tensors)
+
+
+def _with_tensors(value: Any) -> Any:
+    if isinstance(value, _WasTensor):
+        return torch.from_numpy(value.array.copy())
+    return _inside(value, _with_tensors)
+
+
+def _inside(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: change(item) for key, item in value.items()}
+    return type(value)(map(change, value)) if type(value) in (list, tuple) else value
 
 
 def check(state: Any) -> list[str]:

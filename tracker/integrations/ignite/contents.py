@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError, MismatchError
+from tracker.training.stateful import has_state
 
 Layout: TypeAlias = "str | dict[str, Layout] | list[Layout]"
 """The nesting of ``to_save`` with tracker's names in place of the objects: ``model``,
@@ -149,7 +150,7 @@ def _objects(to_save: object) -> dict[str, Any]:
         )
     objects: dict[str, Any] = {}
     for name, part in _leaves(to_save):
-        if not all(callable(getattr(part, m, None)) for m in ("state_dict", "load_state_dict")):
+        if not has_state(part):
             raise InvalidArgumentError(
                 f"{name} is a {type(part).__name__}, which has no state_dict() and "
                 "load_state_dict(), as Ignite's Checkpoint wants it. Leave it out."

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tracker.pending import PendingCheckpoint
 from tracker.record.boundary import tracking_uri
-from tracker.saving.let_go import let_go_after
+from tracker.saving.let_go import let_go_after, to_try_again
 from tracker.saving.request import check_request
 
 _RANDOM_STATES = (torch.uint8, torch.uint32)
@@ -147,9 +147,7 @@ class Journal:
         Only what is in the run that the newest is in, too: other runs are no matter of a training
         any more that goes on in this one.
         """
-        for outcome in [each for each in self._outcomes if each.done()]:
-            self._outcomes.remove(outcome)
-            self._unwanted += [self._tried[name] for name in outcome.result()]
+        self._unwanted += [self._tried[name] for name in to_try_again(self._outcomes)]
         unwanted, self._unwanted = self._unwanted, []
         here = {name_of(place): place for place in unwanted if place.run_id == run_id}
         if here and self.newest is not None:

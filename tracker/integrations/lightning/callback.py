@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import fsspec
@@ -273,7 +274,7 @@ class SavesToMlflow(_ModelCheckpoint):
     @contextmanager
     def _gathering(self, trainer: Any, *, tell: bool = True) -> Iterator[None]:
         self._moment = trainer.current_epoch, trainer.global_step
-        needed = lambda: _held(trainer)  # noqa: E731
+        needed = partial(_held, trainer)
         gathering = self._io(trainer).gathering(
             trainer, self._extras, needed, last=self._is_last(trainer), tell=tell
         )

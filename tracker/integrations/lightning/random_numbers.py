@@ -6,12 +6,8 @@ Every rank has its own, so all of them put theirs into the dump, which one of th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-import torch
-import torch.distributed
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Any
 
 from tracker.errors import TrackerWarning
 from tracker.training import random_state
@@ -22,37 +18,8 @@ KEY = "tracker_random_state"
 
 def of_all_ranks() -> dict[str, Any]:
     """Return the states of the global generators of every rank; all of them must call this."""
-    own = random_state.capture()
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return {"ranks": {"0": own}}
-    states: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(states, _without_tensors(own))
-    return {"ranks": {str(rank): _with_tensors(state) for rank, state in enumerate(states)}}
-
-
-class _WasTensor(NamedTuple):
-    """A tensor on its way: torch's own pickling of these, between processes, fails at times."""
-
-    array: Any
-
-
-def _without_tensors(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return _WasTensor(value.cpu().numpy())
-    return _inside(value, _without_tensors)
-
-
-def _with_tensors(value: Any) -> Any:
-    if isinstance(value, _WasTensor):
-        return torch.from_numpy(value.array.copy())
-    return _inside(value, _with_tensors)
-
-
-def _inside(value: Any, change: Callable[[Any], Any]) -> Any:
-    if isinstance(value, dict):
-        return {key: change(item) for key, item in value.items()}
-    return type(value)(map(change, value)) if type(value) in (list, tuple) else value
+    states = random_state.capture_everywhere()
+    return {"ranks": {str(rank): state for rank, state in enumerate(states)}}
 
 
 def restore(saved: Mapping[str, Any], trainer: Any) -> None:

@@ -22,7 +22,7 @@ from tracker.integrations.lightning.run import TrainingRun
 from tracker.integrations.lightning.training import take_apart
 from tracker.saving import tickets
 from tracker.saving.accept import accept
-from tracker.saving.let_go import let_go_after
+from tracker.saving.let_go import let_go_after, to_try_again
 from tracker.saving.request import METRIC_STEP, check_request
 from tracker.saving.ticket import Ticket
 
@@ -148,12 +148,9 @@ class Handover:
         """Have checkpoints deleted when the newest is saved; return what could not be, so far."""
         if self._newest is None or self.run is None:
             return unwanted
-        left: list[str] = []
-        for outcome in [each for each in self._outcomes if each.done()]:
-            self._outcomes.remove(outcome)
-            left += outcome.result()
         prefix = f"runs:/{self.run.label}/"
-        names = [uri.removeprefix(prefix) for uri in unwanted if uri.startswith(prefix)] + left
+        names = [uri.removeprefix(prefix) for uri in unwanted if uri.startswith(prefix)]
+        names += to_try_again(self._outcomes)
         self._outcomes.append(let_go_after(self._newest, self.run.tracking_uri, names))
         for uri in unwanted:
             self.pending.pop(uri, None)

@@ -14,6 +14,7 @@ from typing import Any
 
 from tracker.architecture.wrappers import unwrapped
 from tracker.errors import InvalidArgumentError, NotFoundError, TrackerWarning
+from tracker.format import ATTACHED
 from tracker.saving.attached import check_files
 
 ARGUMENTS_FILE = "training_args.json"
@@ -48,8 +49,8 @@ def files_beside(model: Any, processing_class: Any, *, stacklevel: int = 2) -> d
         try:
             with tempfile.TemporaryDirectory(prefix="tracker-") as name:
                 write(Path(name))
-                check_files(dict(_files_in(Path(name))))
-                files |= _read(Path(name))
+                read = check_files(dict(_files_in(Path(name))))
+                files |= {place.removeprefix(ATTACHED): data for place, data in read.items()}
         except Exception as error:  # noqa: BLE001 - of whatever class the user has made
             warnings.warn(
                 f"The {what} can't be kept beside the model: {type(error).__name__}: {error}",
@@ -86,10 +87,6 @@ def _files_in(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield path.relative_to(folder).as_posix(), path
-
-
-def _read(folder: Path) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in _files_in(folder)}
 
 
 def arguments_file(args: Any) -> bytes:

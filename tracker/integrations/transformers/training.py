@@ -34,7 +34,6 @@ from tracker.pending import PendingCheckpoint
 from tracker.record.runs import active_run_id
 from tracker.retention import Retention
 from tracker.training import random_state
-from tracker.training.generators import pack, unpack
 from tracker.training.world import rank, world_size
 
 _URI = "models:/"
@@ -234,18 +233,8 @@ def _training_state(moment: Moment) -> dict[str, Any]:
     if world_size() > 1:
         # log_checkpoint can't know whether every process calls it, and does not wait long for what
         # they have of their own. Here all do, so they can tell each other.
-        parts[f"state.{RANDOM_STATES}"] = _random_states()
+        parts[f"state.{RANDOM_STATES}"] = random_state.capture_everywhere()
     return {name: part for name, part in parts.items() if part is not None}
-
-
-def _random_states() -> list[random_state.State]:
-    """Return the states of the random generators of every process, by rank, in every process."""
-    own = random_state.capture()
-    # torch can't send a tensor of 32-bit words without a sign.
-    sent = {**own, "python": unpack(own["python"])}
-    states: list[Any] = [None] * world_size()
-    torch.distributed.all_gather_object(states, sent)
-    return [{**state, "python": pack(state["python"])} for state in states]
 
 
 def _as_arguments(parts: Mapping[str, Any]) -> dict[str, Any]:
